@@ -9,7 +9,7 @@ pub struct Request {
     #[prost(string, tag = "15")]
     pub request_id: String,
     /// One of the things below.
-    #[prost(oneof = "Asks", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "Asks", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub asks: Option<Asks>,
 }
 
@@ -38,6 +38,9 @@ pub enum Asks {
     /// What the asked knows of a task; answered by [`data::Description`].
     #[prost(message, tag = "7")]
     Describe(data::Describe),
+    /// What a URL is, for `dfget`. To a supernode only; answered by [`Opened`].
+    #[prost(message, tag = "8")]
+    OpenUrl(OpenUrl),
 }
 
 /// The node's long-lived control stream follows.
@@ -75,7 +78,18 @@ pub struct Open {
     pub only_facts: bool,
 }
 
-/// The answer to [`Open`].
+/// What a URL is. Only requests without credentials are shared, so there are none here.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct OpenUrl {
+    /// The URL.
+    #[prost(string, tag = "1")]
+    pub url: String,
+    /// The digest that the whole must have, if the asker knows it.
+    #[prost(string, optional, tag = "2")]
+    pub digest: Option<String>,
+}
+
+/// The answer to [`Open`] and [`OpenUrl`].
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Opened {
     /// Why not, if not.

@@ -1,0 +1,34 @@
+# The commands of this project. `make` alone lists them.
+
+CARGO ?= cargo
+
+.PHONY: help demo test lint bench soak deps clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+demo: deps ## the main job before your eyes; IMAGE=registry/name:tag for an image of yours
+	$(CARGO) build --release --locked -p meganeura-supernode -p meganeura-dfdaemon
+	scripts/demo
+
+test: deps ## every test
+	$(CARGO) test --workspace --locked
+
+lint: ## format, clippy with warnings denied, and the rules of deny.toml where cargo-deny is installed
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v cargo-deny >/dev/null; then \
+		$(CARGO) deny --offline check bans licenses sources; \
+	else echo "cargo-deny is not installed: deny.toml was not checked"; fi
+
+bench: ## measurements beside their baselines (to come)
+	@echo "make bench: to come. Nothing is measured yet, so nothing is claimed."
+
+soak: ## long hauls: every test that is marked as too long for every day
+	$(CARGO) test --workspace --release --locked -- --ignored
+
+deps: ## the system packages that demo and tests need (root)
+	@scripts/deps
+
+clean: ## what was built
+	$(CARGO) clean

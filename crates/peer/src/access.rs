@@ -1,0 +1,187 @@
+//! Whose bytes are whose: the two facts without which nobody gets a blob.
+//!
+//! Blobs are shared across registries and repositories by digest, so holding one says nothing of
+//! who may have it. A caller may have blob D of repository R if
+//!
+//! 1. the registry granted this caller something in R, a short time ago, and
+//! 2. R holds D: the registry said so, to anybody.
+//!
+//! Both are asked of the registry, once, and believed for a short time. A manifest that somebody
+//! pushed elsewhere and that names a foreign digest proves neither.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use content::Digest;
+use registry::{Caller, ManifestAnswer, ManifestRequest, Reference, Registries, Repository};
+
+use crate::failure::Failure;
+use crate::live::lock;
+
+/// A caller, as far as facts about it are concerned: a fingerprint that says nothing of the
+/// credential.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct CallerId([u8; 32]);
+
+impl CallerId {
+    /// The id of `caller`.
+    #[must_use]
+    pub fn of(caller: &Caller) -> Self {
+        match caller {
+            Caller::Client(Some(credential)) => Self(credential.fingerprint()),
+            Caller::Client(None) => Self([0; 32]),
+            Caller::Own => Self([1; 32]),
+        }
+    }
+}
+
+/// The facts, and the registries that they come from.
+#[derive(Debug)]
+pub struct Access {
+    registries: Registries,
+    readable: Facts<(Repository, CallerId)>,
+    holds: Facts<(Repository, Digest)>,
+    asking: Mutex<HashMap<(Repository, Digest, CallerId), Asking>>,
+}
+
+type Asking = std::sync::Arc<tokio::sync::Mutex<()>>;
+
+impl Access {
+    /// Facts of `registries`; a granted access is believed for `readable_for`, what a repository
+    /// holds for `holds_for`.
+    #[must_use]
+    pub fn new(registries: Registries, readable_for: Duration, holds_for: Duration) -> Self {
+        Self {
+            registries,
+            readable: Facts::new(readable_for),
+            holds: Facts::new(holds_for),
+            asking: Mutex::default(),
+        }
+    }
+
+    /// The registries that are asked.
+    #[must_use]
+    pub const fn registries(&self) -> &Registries {
+        &self.registries
+    }
+
+    /// For how long a granted access is believed.
+    #[must_use]
+    pub const fn readable_for(&self) -> Duration {
+        self.readable.life
+    }
+
+    /// Whether both facts are known now.
+    #[must_use]
+    pub fn known(&self, repository: &Repository, digest: &Digest, caller: &Caller) -> bool {
+        self.readable
+            .holds(&(repository.clone(), CallerId::of(caller)))
+            && self.holds.holds(&(repository.clone(), *digest))
+    }
+
+    /// The registry gave `digest` of `repository` to `caller`: both facts at once.
+    pub fn granted(&self, repository: &Repository, digest: &Digest, caller: &Caller) {
+        self.readable
+            .learn((repository.clone(), CallerId::of(caller)));
+        self.holds.learn((repository.clone(), *digest));
+    }
+
+    /// Makes sure that `caller` may have blob `digest` of `repository`, by one HEAD in the
+    /// caller's name where a fact is missing.
+    ///
+    /// # Errors
+    /// What the registry answers the caller.
+    pub async fn blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        caller: &Caller,
+    ) -> Result<(), Failure> {
+        let key = (repository.clone(), *digest, CallerId::of(caller));
+        let asking = Asking::clone(lock(&self.asking).entry(key.clone()).or_default());
+        let turn = asking.lock().await;
+        let asked = if self.known(repository, digest, caller) {
+            Ok(())
+        } else {
+            self.registries
+                .blob_head(repository, digest, caller)
+                .await
+                .map(|_| self.granted(repository, digest, caller))
+        };
+        drop(turn);
+        lock(&self.asking).remove(&key);
+        asked.map_err(Failure::from)
+    }
+
+    /// Asks the registry for a manifest in the caller's name. An answer is a grant.
+    ///
+    /// # Errors
+    /// What the registry answers the caller.
+    pub async fn manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+        request: &ManifestRequest,
+        caller: &Caller,
+    ) -> Result<ManifestAnswer, Failure> {
+        let answer = self
+            .registries
+            .manifest(repository, reference, request, caller)
+            .await?;
+        self.granted(repository, &answer.digest, caller);
+        Ok(answer)
+    }
+}
+
+/// Facts that are believed for a time.
+#[derive(Debug)]
+struct Facts<K> {
+    life: Duration,
+    known: Mutex<HashMap<K, Instant>>,
+}
+
+/// So many facts of a kind are kept; a flood of questions cannot fill the memory.
+const MAX_FACTS: usize = 100_000;
+
+impl<K: Hash + Eq> Facts<K> {
+    fn new(life: Duration) -> Self {
+        Self {
+            life,
+            known: Mutex::default(),
+        }
+    }
+
+    fn holds(&self, fact: &K) -> bool {
+        lock(&self.known)
+            .get(fact)
+            .is_some_and(|learned| learned.elapsed() < self.life)
+    }
+
+    fn learn(&self, fact: K) {
+        let mut known = lock(&self.known);
+        if known.len() >= MAX_FACTS {
+            known.retain(|_, learned| learned.elapsed() < self.life);
+            if known.len() >= MAX_FACTS {
+                known.clear();
+            }
+        }
+        known.insert(fact, Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_ends() {
+        let facts = Facts::new(Duration::from_millis(20));
+        facts.learn("a");
+        assert!(facts.holds(&"a"));
+        assert!(!facts.holds(&"b"));
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(!facts.holds(&"a"));
+    }
+}

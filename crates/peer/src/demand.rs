@@ -1,0 +1,103 @@
+//! What the readers of one task want together.
+//!
+//! Pure: a reader is a number, a run of pieces, a position and a priority.
+
+use std::collections::BTreeMap;
+
+use content::{PieceIndex, Run};
+use wire::control::Priority;
+
+/// What is wanted of a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Want {
+    /// The pieces.
+    pub run: Run,
+    /// The piece that the most urgent reader is at.
+    pub reader_at: PieceIndex,
+    /// The highest priority of all readers.
+    pub priority: Priority,
+}
+
+/// All readers of one task.
+#[derive(Debug, Default)]
+pub struct Demand {
+    next: u64,
+    readers: BTreeMap<u64, Want>,
+}
+
+impl Demand {
+    /// A new reader's number.
+    pub fn add(&mut self, want: Want) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.readers.insert(number, want);
+        number
+    }
+
+    /// A reader has moved, or wants something else.
+    pub fn update(&mut self, number: u64, want: Want) {
+        if let Some(entry) = self.readers.get_mut(&number) {
+            *entry = want;
+        }
+    }
+
+    /// A reader has gone.
+    pub fn remove(&mut self, number: u64) {
+        self.readers.remove(&number);
+    }
+
+    /// What all readers want together: the span of their runs, at the most urgent one's position.
+    #[must_use]
+    pub fn together(&self) -> Option<Want> {
+        self.readers.values().copied().reduce(|all, one| Want {
+            run: Run {
+                first: all.run.first.min(one.run.first),
+                end: all.run.end.max(one.run.end),
+            },
+            reader_at: match one.priority.cmp(&all.priority) {
+                std::cmp::Ordering::Less => one.reader_at,
+                std::cmp::Ordering::Equal => all.reader_at.min(one.reader_at),
+                std::cmp::Ordering::Greater => all.reader_at,
+            },
+            priority: all.priority.min(one.priority),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn want(first: u32, end: u32, reader_at: u32, priority: Priority) -> Want {
+        Want {
+            run: Run { first, end },
+            reader_at,
+            priority,
+        }
+    }
+
+    #[test]
+    fn readers_want_together_until_the_last_has_gone() {
+        let mut demand = Demand::default();
+        assert_eq!(demand.together(), None);
+        let pull = demand.add(want(0, 100, 40, Priority::Pull));
+        let read = demand.add(want(80, 82, 80, Priority::Blocked));
+        assert_eq!(
+            demand.together(),
+            Some(want(0, 100, 80, Priority::Blocked))
+        );
+        demand.remove(read);
+        demand.update(pull, want(50, 100, 50, Priority::Pull));
+        assert_eq!(demand.together(), Some(want(50, 100, 50, Priority::Pull)));
+        demand.remove(pull);
+        assert_eq!(demand.together(), None);
+    }
+
+    #[test]
+    fn of_equal_readers_the_one_behind_counts() {
+        let mut demand = Demand::default();
+        demand.add(want(0, 10, 7, Priority::Pull));
+        demand.add(want(0, 10, 3, Priority::Pull));
+        assert_eq!(demand.together().map(|want| want.reader_at), Some(3));
+    }
+}

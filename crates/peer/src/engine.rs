@@ -1,0 +1,226 @@
+//! All tasks of this process: opened, read, served, forgotten.
+//!
+//! Step 3 of the walk. A node and a supernode run the same engine; what differs is the
+//! [`Plan`] that gets missing pieces.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use content::{Digest, Layout, SignedStatement, Statement, TaskId, Verifier};
+use store::Store;
+use wire::control::Priority;
+use wire::data::KnownPeer;
+use wire::request::Kind;
+
+use crate::failure::Failure;
+use crate::hashing;
+use crate::live::{LiveTask, lock};
+use crate::metrics::{Metrics, Source};
+use crate::plan::Plan;
+use crate::reader::{Eagerness, Reader};
+
+/// All tasks of this process. Clones share them.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<Store>,
+    verifier: Verifier,
+    plan: Arc<dyn Plan>,
+    metrics: Metrics,
+    live: Mutex<HashMap<TaskId, Arc<LiveTask>>>,
+    peers: Mutex<HashMap<TaskId, Vec<KnownPeer>>>,
+}
+
+/// So many peers are remembered for a task, to turn to when the supernode is away.
+const KNOWN_PEERS: usize = 32;
+
+impl Engine {
+    /// An engine over `store`, which believes what `verifier`'s keys signed and gets missing
+    /// pieces by `plan`.
+    #[must_use]
+    pub fn new(store: Arc<Store>, verifier: Verifier, plan: Arc<dyn Plan>, metrics: Metrics) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                verifier,
+                plan,
+                metrics,
+                live: Mutex::default(),
+                peers: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The engine's counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// The store under it.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.inner.store
+    }
+
+    /// The keys that are believed.
+    #[must_use]
+    pub fn verifier(&self) -> &Verifier {
+        &self.inner.verifier
+    }
+
+    /// A task that is in the store, taken into memory.
+    #[must_use]
+    pub fn live(&self, id: &TaskId) -> Option<Arc<LiveTask>> {
+        let mut live = lock(&self.inner.live);
+        if let Some(task) = live.get(id).filter(|task| !task.has_failed()) {
+            return Some(Arc::clone(task));
+        }
+        let stored = self.inner.store.task(id)?;
+        Some(self.take_in(&mut live, stored))
+    }
+
+    /// A task of which a supernode signed `statements`; it is created if it is new.
+    ///
+    /// # Errors
+    /// If no statement is believed, or the store cannot make the task.
+    pub fn open(&self, statements: &[SignedStatement]) -> Result<Arc<LiveTask>, Failure> {
+        let mut task: Option<Arc<LiveTask>> = None;
+        for signed in statements {
+            let statement = signed
+                .believe(&self.inner.verifier)
+                .map_err(|error| Failure::new(Kind::Invalid, error.to_string()))?;
+            let live = match &task {
+                Some(live) => live,
+                None => task.insert(self.create_as(&statement)?),
+            };
+            live.learn_signed(signed.clone(), &self.inner.verifier)?;
+        }
+        task.ok_or_else(|| Failure::new(Kind::Invalid, "the supernode said nothing of the task"))
+    }
+
+    fn create_as(&self, statement: &Statement) -> Result<Arc<LiveTask>, Failure> {
+        self.create(statement.task(), statement.layout(), statement.media_type())
+    }
+
+    /// A task by its cut; it is created if it is new.
+    ///
+    /// # Errors
+    /// If the store cannot make the task.
+    pub fn create(
+        &self,
+        id: TaskId,
+        layout: Layout,
+        media_type: &str,
+    ) -> Result<Arc<LiveTask>, Failure> {
+        let mut live = lock(&self.inner.live);
+        if let Some(task) = live.get(&id)
+            && task.layout() == layout
+            && !task.has_failed()
+        {
+            return Ok(Arc::clone(task));
+        }
+        let stored = self
+            .inner
+            .store
+            .create(id, layout, media_type)
+            .map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
+        Ok(self.take_in(&mut live, stored))
+    }
+
+    fn take_in(
+        &self,
+        live: &mut HashMap<TaskId, Arc<LiveTask>>,
+        stored: Arc<store::Task>,
+    ) -> Arc<LiveTask> {
+        let task = LiveTask::new(
+            stored,
+            &self.inner.verifier,
+            Arc::clone(&self.inner.plan),
+            self.inner.metrics.clone(),
+        );
+        live.insert(task.id(), Arc::clone(&task));
+        task
+    }
+
+    /// Reads a range of a task as it arrives.
+    #[must_use]
+    pub fn read(
+        &self,
+        live: &Arc<LiveTask>,
+        range: Range<u64>,
+        priority: Priority,
+        eagerness: Eagerness,
+    ) -> Reader {
+        self.hash(live, None);
+        self.count_stored(live, &range);
+        Reader::new(Arc::clone(live), range, priority, eagerness)
+    }
+
+    /// Begins the one SHA-256 pass over the task, if it has not begun.
+    pub fn hash(&self, live: &Arc<LiveTask>, expected: Option<Digest>) {
+        if live.begin_hashing() {
+            tokio::spawn(hashing::follow(Arc::clone(live), expected));
+        }
+    }
+
+    /// Bytes that a reader finds here already come from the store.
+    fn count_stored(&self, live: &Arc<LiveTask>, range: &Range<u64>) {
+        let layout = live.layout();
+        let run = layout.covering(range.clone());
+        let stored: u64 = run
+            .iter()
+            .filter(|index| live.stored().has_local(*index))
+            .filter_map(|index| layout.extent(index))
+            .map(|extent| extent.end.min(range.end) - extent.start.max(range.start))
+            .sum();
+        self.inner.metrics.received(Source::Store, stored);
+    }
+
+    /// Takes a task out of memory and, if its bytes are wrong, off the disk.
+    pub fn fail(&self, id: &TaskId, failure: Failure, drop_bytes: bool) {
+        let live = lock(&self.inner.live).remove(id);
+        if let Some(live) = live {
+            live.fail(failure);
+        }
+        if drop_bytes && let Err(error) = self.inner.store.remove(id) {
+            tracing::warn!(task = %id, %error, "a failed task could not be removed");
+        }
+    }
+
+    /// Lets go of tasks that nobody reads, fetches or serves any more.
+    pub fn sweep(&self) {
+        lock(&self.inner.live).retain(|_, task| {
+            let used = !task.is_idle(Arc::strong_count(task));
+            if !used {
+                task.stop.cancel();
+            }
+            used
+        });
+    }
+
+    /// Remembers that a node was seen to have pieces of a task.
+    pub fn saw_peer(&self, id: TaskId, peer: KnownPeer) {
+        let mut peers = lock(&self.inner.peers);
+        let known = peers.entry(id).or_default();
+        known.retain(|other| other.name != peer.name);
+        known.insert(0, peer);
+        known.truncate(KNOWN_PEERS);
+    }
+
+    /// The nodes that were seen to have pieces of a task, latest first.
+    #[must_use]
+    pub fn known_peers(&self, id: &TaskId) -> Vec<KnownPeer> {
+        lock(&self.inner.peers).get(id).cloned().unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}

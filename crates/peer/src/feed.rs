@@ -1,0 +1,414 @@
+//! Pieces from the origin into the store: one stream a task, in order, only what is needed.
+//!
+//! Step 6 of the walk. In a supernode what comes is attested: its digests are computed and signed,
+//! so that nodes can believe each other. On a node that found no supernode it is provisional.
+//! Either way a task has at most one stream from the origin, opened once when its length is learned
+//! and read on from there.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::{Bytes, BytesMut};
+use content::statement::Said;
+use content::{Attestor, Layout, PieceIndex, PieceSet, Provisional, Statement, TaskId, Unverified};
+use registry::{Caller, Registries};
+use tokio::sync::{OnceCell, mpsc, watch};
+use wire::control::Priority;
+use wire::request::Kind;
+
+use crate::access::CallerId;
+use crate::engine::Engine;
+use crate::failure::Failure;
+use crate::live::{End, LiveTask, lock};
+use crate::metrics::Source;
+use crate::origin::{Origin, OriginStream};
+use crate::reader::Eagerness;
+
+/// What bytes from the origin are to this process.
+#[derive(Clone, Debug)]
+pub enum Belief {
+    /// We say for the cluster what the origin sent.
+    Attest(Attestor),
+    /// We keep it for ourselves until the whole has matched.
+    Provisional,
+}
+
+/// What a feed tells.
+#[derive(Clone, Debug)]
+pub enum FeedEvent {
+    /// A piece came and is stored.
+    Piece(TaskId, PieceIndex),
+    /// The origin failed the task.
+    Failed(TaskId, Failure),
+}
+
+/// The streams from the origin, one a task. Clones share them.
+#[derive(Clone)]
+pub struct Feeds {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    registries: Registries,
+    belief: Belief,
+    events: mpsc::UnboundedSender<FeedEvent>,
+    feeds: Mutex<HashMap<TaskId, Arc<Feed>>>,
+}
+
+/// One task's stream.
+struct Feed {
+    id: TaskId,
+    described: OnceCell<Arc<LiveTask>>,
+    /// Who the origin first gave it to.
+    granted_to: OnceCell<CallerId>,
+    /// Who may read it at the origin, the latest asker last.
+    origins: Mutex<Vec<Origin>>,
+    open: tokio::sync::Mutex<Option<OriginStream>>,
+    need: watch::Sender<Need>,
+    /// How many wait for all of it, whatever the scheduler needs.
+    inline: AtomicUsize,
+    running: Mutex<bool>,
+}
+
+/// What is needed of a task from the origin.
+#[derive(Clone, Debug, Default)]
+pub struct Need {
+    /// The pieces.
+    pub pieces: PieceSet,
+    /// The one that somebody waits for.
+    pub urgent: Option<PieceIndex>,
+}
+
+/// So many askers of one task are remembered, to go on in another's name when one's credential
+/// ends.
+const ORIGINS: usize = 8;
+
+impl Feeds {
+    /// Streams into `engine`; what happens is told through `events`.
+    #[must_use]
+    pub fn new(
+        engine: Engine,
+        registries: Registries,
+        belief: Belief,
+        events: mpsc::UnboundedSender<FeedEvent>,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                engine,
+                registries,
+                belief,
+                events,
+                feeds: Mutex::default(),
+            }),
+        }
+    }
+
+    /// What the task is, by asking the origin if it is not known: the answer's stream is kept, so
+    /// that the question costs no request of its own. Askers at the same time ask once.
+    ///
+    /// # Errors
+    /// What the registry said, or why it cannot be asked.
+    pub async fn describe(&self, id: TaskId, origin: Origin) -> Result<Arc<LiveTask>, Failure> {
+        if let Some(live) = self.inner.engine.live(&id) {
+            self.feed(id, origin);
+            return Ok(live);
+        }
+        let feed = self.feed(id, origin.clone());
+        let described = feed
+            .described
+            .get_or_try_init(|| self.ask(&feed, &origin))
+            .await
+            .map(Arc::clone);
+        if described.is_err() {
+            lock(&self.inner.feeds).remove(&id);
+        }
+        described
+    }
+
+    /// Whether the origin itself gave the task to `caller`, when it was asked what it is.
+    #[must_use]
+    pub fn granted_to(&self, id: &TaskId, caller: &Caller) -> bool {
+        let feed = lock(&self.inner.feeds).get(id).map(Arc::clone);
+        feed.is_some_and(|feed| feed.granted_to.get() == Some(&CallerId::of(caller)))
+    }
+
+    /// Another origin for a task that is known.
+    pub fn also(&self, id: TaskId, origin: Origin) {
+        self.feed(id, origin);
+    }
+
+    /// What is needed of a task from now on; nothing stops its stream. Says whether anybody told
+    /// where the task comes from.
+    pub fn need(&self, id: TaskId, need: Need) -> bool {
+        let feed = lock(&self.inner.feeds).get(&id).map(Arc::clone);
+        let Some(feed) = feed else { return false };
+        let wanted = !need.pieces.is_empty();
+        feed.need.send_replace(need);
+        if wanted {
+            self.start(&feed);
+        }
+        true
+    }
+
+    /// All of a short task, for an answer that carries it inline.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub async fn whole(&self, live: &Arc<LiveTask>) -> Result<Bytes, Failure> {
+        let feed = lock(&self.inner.feeds).get(&live.id()).map(Arc::clone);
+        let _waiting = feed.as_ref().map(|feed| {
+            let waiting = Waiting::new(feed);
+            self.start(feed);
+            waiting
+        });
+        let length = live.layout().length();
+        let mut reader = self
+            .inner
+            .engine
+            .read(live, 0..length, Priority::Pull, Eagerness::All);
+        let mut whole = BytesMut::new();
+        while let Some(bytes) = reader.next().await? {
+            whole.extend_from_slice(&bytes);
+        }
+        if length == 0 {
+            // No last piece held the empty task back; it still has to match its name.
+            live.until_whole().await?;
+        }
+        Ok(whole.freeze())
+    }
+
+    fn start(&self, feed: &Arc<Feed>) {
+        let mut running = lock(&feed.running);
+        if !*running {
+            *running = true;
+            tokio::spawn(run(Arc::clone(&self.inner), Arc::clone(feed)));
+        }
+    }
+
+    /// Forgets a task's origins and their credentials.
+    pub fn forget(&self, id: &TaskId) {
+        if let Some(feed) = lock(&self.inner.feeds).remove(id) {
+            feed.need.send_replace(Need::default());
+        }
+    }
+
+    fn feed(&self, id: TaskId, origin: Origin) -> Arc<Feed> {
+        let mut feeds = lock(&self.inner.feeds);
+        let feed = feeds.entry(id).or_insert_with(|| {
+            Arc::new(Feed {
+                id,
+                described: OnceCell::new(),
+                granted_to: OnceCell::new(),
+                origins: Mutex::default(),
+                open: tokio::sync::Mutex::default(),
+                need: watch::Sender::default(),
+                inline: AtomicUsize::new(0),
+                running: Mutex::default(),
+            })
+        });
+        let mut origins = lock(&feed.origins);
+        origins.push(origin);
+        if origins.len() > ORIGINS {
+            origins.remove(0);
+        }
+        drop(origins);
+        Arc::clone(feed)
+    }
+
+    /// What a task is whose stream is open at its first byte already.
+    ///
+    /// # Errors
+    /// If the store cannot make it.
+    pub async fn adopt(
+        &self,
+        id: TaskId,
+        origin: Origin,
+        stream: OriginStream,
+    ) -> Result<Arc<LiveTask>, Failure> {
+        let feed = self.feed(id, origin.clone());
+        if let Some(live) = self.inner.engine.live(&id) {
+            return Ok(live);
+        }
+        let described = feed
+            .described
+            .get_or_try_init(|| self.begin(&feed, &origin, stream))
+            .await;
+        described.map(Arc::clone)
+    }
+
+    async fn ask(&self, feed: &Feed, origin: &Origin) -> Result<Arc<LiveTask>, Failure> {
+        let stream = OriginStream::open(&self.inner.registries, origin, 0).await?;
+        self.begin(feed, origin, stream).await
+    }
+
+    async fn begin(
+        &self,
+        feed: &Feed,
+        origin: &Origin,
+        stream: OriginStream,
+    ) -> Result<Arc<LiveTask>, Failure> {
+        let layout = Layout::for_length(stream.total())
+            .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
+        let live = self
+            .inner
+            .engine
+            .create(feed.id, layout, stream.media_type())?;
+        *feed.open.lock().await = Some(stream);
+        let _ = feed.granted_to.set(CallerId::of(origin.caller()));
+        Ok(live)
+    }
+}
+
+impl std::fmt::Debug for Feeds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Feeds").finish_non_exhaustive()
+    }
+}
+
+/// Somebody waits for all of a task.
+struct Waiting(Arc<Feed>);
+
+impl Waiting {
+    fn new(feed: &Arc<Feed>) -> Self {
+        feed.inline.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(feed))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.inline.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Streams what is needed until nothing is.
+async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
+    let Some(live) = inner.engine.live(&feed.id) else {
+        return;
+    };
+    loop {
+        let streamed = stream(&inner, &feed, &live).await;
+        // Deciding to stop and being told of a new need must not cross.
+        let mut running = lock(&feed.running);
+        if let Err(failure) = streamed {
+            *running = false;
+            live.fail(failure.clone());
+            // Nobody listens only when the process ends.
+            let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
+            return;
+        }
+        if next(&feed, &live, 0).is_none() {
+            *running = false;
+            return;
+        }
+    }
+}
+
+async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), Failure> {
+    let layout = live.layout();
+    let size = layout.piece_size().bytes();
+    let mut open = feed.open.lock().await.take();
+    let mut position = open.as_ref().map_or(0, |stream| layout_position(stream, size));
+    inner.engine.hash(live, None);
+    while let Some(index) = next(feed, live, position) {
+        if let End::Failed(failure) = &*live.end().borrow() {
+            return Err(failure.clone());
+        }
+        let start = u64::from(index) * size;
+        let mut stream = match open.take() {
+            Some(stream) if stream.at() == start => stream,
+            _ => reopen(inner, feed, start, layout.length()).await?,
+        };
+        let bytes = stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await?;
+        keep(inner, live, index, bytes).await?;
+        let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
+        position = index + 1;
+        open = (position < layout.pieces()).then_some(stream);
+    }
+    Ok(())
+}
+
+fn layout_position(stream: &OriginStream, size: u64) -> PieceIndex {
+    u32::try_from(stream.at().div_ceil(size)).unwrap_or(u32::MAX)
+}
+
+/// The needed piece to read next: the urgent one, else the next in the stream's direction, else
+/// the first.
+fn next(feed: &Feed, live: &LiveTask, position: PieceIndex) -> Option<PieceIndex> {
+    let need = feed.need.borrow();
+    let missing = |index: &PieceIndex| !live.stored().has_local(*index);
+    let urgent = need.urgent.filter(missing);
+    // A reader waits, but its piece is about to pass anyway: reopening would cost more.
+    let near = urgent.filter(|index| !(position..position + NEAR).contains(index));
+    if feed.inline.load(Ordering::Relaxed) > 0 {
+        let all = live.layout().pieces();
+        return (position..all).chain(0..position.min(all)).find(missing);
+    }
+    near.or_else(|| need.pieces.iter().filter(|index| *index >= position).find(missing))
+        .or_else(|| need.pieces.iter().find(missing))
+        .or(urgent)
+}
+
+/// A piece so few pieces ahead of the stream is waited for rather than asked for.
+const NEAR: u32 = 8;
+
+async fn reopen(
+    inner: &Inner,
+    feed: &Feed,
+    start: u64,
+    length: u64,
+) -> Result<OriginStream, Failure> {
+    let origins = lock(&feed.origins).clone();
+    let mut failure = Failure::new(Kind::Origin, "nobody said where the task comes from");
+    // The latest asker's credential is the likeliest to be good still.
+    for origin in origins.iter().rev() {
+        match OriginStream::open(&inner.registries, origin, start).await {
+            Ok(stream) if stream.total() == length => return Ok(stream),
+            Ok(stream) => {
+                failure = Failure::new(
+                    Kind::Origin,
+                    format!(
+                        "the registry says {} bytes now and said {length} before",
+                        stream.total()
+                    ),
+                );
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+async fn keep(
+    inner: &Inner,
+    live: &Arc<LiveTask>,
+    index: PieceIndex,
+    bytes: Unverified,
+) -> Result<(), Failure> {
+    let short = || Failure::new(Kind::Origin, "the registry sent fewer bytes than it announced");
+    let kept = match &inner.belief {
+        Belief::Attest(attestor) => {
+            let (piece, digest) = attestor
+                .attest(live.id(), live.layout(), index, bytes)
+                .ok_or_else(short)?;
+            let said = Said {
+                task: live.id(),
+                layout: live.layout(),
+                whole: false,
+                media_type: live.stored().media_type(),
+                first: index,
+                digests: vec![digest],
+            };
+            let (_, signed) = Statement::sign(said, attestor.signer());
+            live.learn_signed(signed, inner.engine.verifier())?;
+            live.put(piece, Source::Origin).await
+        }
+        Belief::Provisional => {
+            let piece = Provisional::new(live.id(), live.layout(), index, bytes).ok_or_else(short)?;
+            live.put_provisional(piece, Source::Origin).await
+        }
+    };
+    kept.map_err(|error| Failure::new(Kind::Other, error.to_string()))
+}

@@ -1,0 +1,35 @@
+//! The engine: a range of a task, verified, from disk, peers, the supernode or the origin; and
+//! serving it to others.
+//!
+//! In the order in which a byte passes (docs/ARCHITECTURE.md has the whole walk):
+//!
+//! - [`access`]: may this caller have it;
+//! - [`engine`]: the task is opened; [`reader`]: a range of it is read in order;
+//! - [`live`]: what is known of it and who waits; [`demand`]: what they want together;
+//!   [`plan`]: who gets what is missing;
+//! - [`feed`], [`origin`]: from the registry; [`fetch`]: from a peer;
+//! - `hashing`: the one SHA-256 pass; [`serve`]: to others.
+
+pub mod access;
+pub mod demand;
+pub mod engine;
+pub mod failure;
+pub mod feed;
+pub mod fetch;
+mod hashing;
+pub mod limits;
+pub mod live;
+pub mod metrics;
+pub mod origin;
+pub mod plan;
+pub mod reader;
+pub mod serve;
+
+pub use access::Access;
+pub use demand::Want;
+pub use engine::Engine;
+pub use failure::Failure;
+pub use live::{End, LiveTask};
+pub use metrics::{Metrics, Source};
+pub use plan::{NoPlan, Plan};
+pub use reader::{Eagerness, Reader};

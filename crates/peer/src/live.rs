@@ -1,0 +1,373 @@
+//! A task that is read, fetched or served: what is known of it, what is here, who waits for it.
+//!
+//! Step 5 of the walk (docs/ARCHITECTURE.md). A live task stands on the store's task; it adds what
+//! only matters while something happens: the believed digests in memory, the readers' demand, and
+//! how the one SHA-256 pass ended.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use content::{
+    Layout, PieceBook, PieceIndex, PieceSet, Provisional, Run, SignedStatement, Statement, TaskId,
+    Verified, Verifier, Whole,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use wire::request::Kind;
+
+use crate::demand::{Demand, Want};
+use crate::failure::Failure;
+use crate::metrics::{Metrics, Source};
+use crate::plan::Plan;
+
+/// How a task ended, if it has.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// Not all of it has come and been hashed.
+    Open,
+    /// All of it is here and is what its name says.
+    Whole,
+    /// It came to nothing.
+    Failed(Failure),
+}
+
+/// A task in memory.
+pub struct LiveTask {
+    stored: Arc<store::Task>,
+    book: Mutex<PieceBook>,
+    demand: Mutex<Demand>,
+    end: watch::Sender<End>,
+    plan: Arc<dyn Plan>,
+    metrics: Metrics,
+    hashing: AtomicBool,
+    pub(crate) stop: CancellationToken,
+}
+
+impl LiveTask {
+    /// Takes a stored task into memory, with all that a supernode once signed of it.
+    pub(crate) fn new(
+        stored: Arc<store::Task>,
+        verifier: &Verifier,
+        plan: Arc<dyn Plan>,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        let mut book = PieceBook::new(stored.id(), stored.layout());
+        for statement in stored.statements() {
+            // A statement of a former key or of another cut tells nothing any more.
+            if let Ok(statement) = statement.believe(verifier) {
+                let _ = book.learn(&statement);
+            }
+        }
+        let end = if stored.is_complete() { End::Whole } else { End::Open };
+        Arc::new(Self {
+            stored,
+            book: Mutex::new(book),
+            demand: Mutex::default(),
+            end: watch::channel(end).0,
+            plan,
+            metrics,
+            hashing: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// Whether the caller is the one who begins the SHA-256 pass; true once.
+    pub(crate) fn begin_hashing(&self) -> bool {
+        let open = matches!(*self.end.borrow(), End::Open);
+        open && !self.hashing.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether nobody uses the task, given how many references to it there are: the engine's own,
+    /// and that of a SHA-256 pass that waits for bytes.
+    pub(crate) fn is_idle(&self, references: usize) -> bool {
+        let hashing = self.hashing.load(Ordering::Relaxed) && matches!(*self.end.borrow(), End::Open);
+        references <= 1 + usize::from(hashing)
+    }
+
+    /// The task's name.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.stored.id()
+    }
+
+    /// How the task is cut.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.stored.layout()
+    }
+
+    /// The task on disk.
+    #[must_use]
+    pub const fn stored(&self) -> &Arc<store::Task> {
+        &self.stored
+    }
+
+    /// The digests that are believed now.
+    #[must_use]
+    pub fn book(&self) -> PieceBook {
+        lock(&self.book).clone()
+    }
+
+    /// Takes over a believed statement, in memory.
+    ///
+    /// # Errors
+    /// If it is about another task or another cut of it.
+    pub fn learn(&self, statement: &Statement) -> Result<(), content::verified::OtherTask> {
+        lock(&self.book).learn(statement)
+    }
+
+    /// Takes over a statement and keeps it with the task, so that it outlives this process and can
+    /// be told to others.
+    ///
+    /// # Errors
+    /// If the cluster did not sign it, or it is not of this task.
+    pub fn learn_signed(&self, signed: SignedStatement, verifier: &Verifier) -> Result<(), Failure> {
+        let statement = signed
+            .believe(verifier)
+            .map_err(|error| Failure::new(Kind::Invalid, error.to_string()))?;
+        self.learn(&statement)
+            .map_err(|error| Failure::new(Kind::Invalid, error.to_string()))?;
+        if let Err(error) = self.stored.add_statement(signed, &statement) {
+            tracing::warn!(task = %self.id(), %error, "a statement could not be kept");
+        }
+        Ok(())
+    }
+
+    /// The pieces that may be claimed: verified now, or in an earlier run of this process.
+    #[must_use]
+    pub fn present(&self) -> PieceSet {
+        self.stored.present()
+    }
+
+    /// The pieces that a reader on this node may have: present ones and provisional ones.
+    #[must_use]
+    pub fn local(&self) -> PieceSet {
+        self.stored.local()
+    }
+
+    /// Changes whenever pieces come or go.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.stored.watch()
+    }
+
+    /// How the task ended, now and as it changes.
+    #[must_use]
+    pub fn end(&self) -> watch::Receiver<End> {
+        self.end.subscribe()
+    }
+
+    /// Writes a verified piece; its bytes came from `source`.
+    ///
+    /// # Errors
+    /// If the store cannot keep it.
+    pub async fn put(self: &Arc<Self>, piece: Verified, source: Source) -> Result<(), store::PutError> {
+        self.metrics.received(source, piece.bytes().len() as u64);
+        let live = Arc::clone(self);
+        blocking(move || live.stored.put(&piece)).await
+    }
+
+    /// Writes a piece that is not yet known to be right, for this node's own readers.
+    ///
+    /// # Errors
+    /// If the store cannot keep it.
+    pub async fn put_provisional(
+        self: &Arc<Self>,
+        piece: Provisional,
+        source: Source,
+    ) -> Result<(), store::PutError> {
+        self.metrics.received(source, piece.bytes().len() as u64);
+        let live = Arc::clone(self);
+        blocking(move || live.stored.put_provisional(&piece)).await
+    }
+
+    /// A piece for somebody else: verified bytes only. `None` if it is not here, or no longer
+    /// what it was.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub async fn read_present(
+        self: &Arc<Self>,
+        index: PieceIndex,
+    ) -> Result<Option<Bytes>, store::ReadError> {
+        let live = Arc::clone(self);
+        blocking(move || live.stored.read_piece(index, &live.book())).await
+    }
+
+    /// A piece for a reader on this node, provisional ones too.
+    ///
+    /// # Errors
+    /// If the disk cannot be read.
+    pub async fn read_local(
+        self: &Arc<Self>,
+        index: PieceIndex,
+    ) -> Result<Option<Bytes>, store::ReadError> {
+        let live = Arc::clone(self);
+        blocking(move || live.read_local_now(index)).await
+    }
+
+    /// [`Self::read_local`], for callers that may block.
+    pub(crate) fn read_local_now(
+        &self,
+        index: PieceIndex,
+    ) -> Result<Option<Bytes>, store::ReadError> {
+        match self.stored.read_provisional(index)? {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.stored.read_piece(index, &self.book()),
+        }
+    }
+
+    /// A reader begins: what it wants counts until the returned demand is dropped.
+    pub(crate) fn demand(self: &Arc<Self>, want: Want) -> DemandGuard {
+        let number = lock(&self.demand).add(want);
+        self.replan();
+        DemandGuard {
+            live: Arc::clone(self),
+            number,
+            told: want,
+        }
+    }
+
+    /// What all readers want together.
+    #[must_use]
+    pub fn want(&self) -> Option<Want> {
+        lock(&self.demand).together()
+    }
+
+    fn replan(self: &Arc<Self>) {
+        let want = self.want();
+        self.plan.wanted(self, want);
+    }
+
+    /// All of it was hashed and matched: provisional pieces become pieces, and readers get the end.
+    pub(crate) fn complete(&self, whole: &Whole) {
+        match self.stored.complete(whole) {
+            Ok(()) => {
+                self.metrics.verified();
+                self.end.send_replace(End::Whole);
+                tracing::debug!(task = %self.id(), "whole and verified");
+            }
+            Err(error) => self.fail(Failure::new(
+                Kind::Other,
+                format!("the store cannot keep the task: {error}"),
+            )),
+        }
+    }
+
+    /// It came to nothing: whoever waits for it is told why.
+    pub fn fail(&self, failure: Failure) {
+        self.end.send_replace(End::Failed(failure));
+        self.stop.cancel();
+    }
+
+    /// Whether it came to nothing.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        matches!(*self.end.borrow(), End::Failed(_))
+    }
+
+    /// Waits until the whole was hashed and matched.
+    ///
+    /// # Errors
+    /// If it came to nothing.
+    pub async fn until_whole(&self) -> Result<(), Failure> {
+        let mut end = self.end();
+        loop {
+            match &*end.borrow_and_update() {
+                End::Whole => return Ok(()),
+                End::Failed(failure) => return Err(failure.clone()),
+                End::Open => {}
+            }
+            if end.changed().await.is_err() {
+                return Err(Failure::new(Kind::Other, "the task was let go"));
+            }
+        }
+    }
+
+    /// Waits until piece `index` is here, or the task failed.
+    pub(crate) async fn until_local(&self, index: PieceIndex) -> Result<(), Failure> {
+        let mut changes = self.changes();
+        let mut end = self.end();
+        loop {
+            changes.borrow_and_update();
+            if self.stored.has_local(index) {
+                return Ok(());
+            }
+            if let End::Failed(failure) = &*end.borrow_and_update() {
+                return Err(failure.clone());
+            }
+            let gone = tokio::select! {
+                changed = changes.changed() => changed.is_err(),
+                changed = end.changed() => changed.is_err(),
+            };
+            if gone {
+                return Err(Failure::new(Kind::Other, "the task was removed from the store"));
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for LiveTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveTask")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One reader's part in the demand on a task. Dropping it takes the part back.
+#[derive(Debug)]
+pub(crate) struct DemandGuard {
+    live: Arc<LiveTask>,
+    number: u64,
+    told: Want,
+}
+
+impl DemandGuard {
+    /// The reader has moved. Small moves are not told on: the plan looks far enough ahead.
+    pub(crate) fn moved(&mut self, want: Want) {
+        lock(&self.live.demand).update(self.number, want);
+        let far = want.reader_at.abs_diff(self.told.reader_at) >= STEP
+            || want.run != self.told.run
+            || want.priority != self.told.priority;
+        if far {
+            self.told = want;
+            self.live.replan();
+        }
+    }
+}
+
+/// A reader's move of so many pieces is told to the plan: a quarter of the scheduler's window.
+const STEP: u32 = 16;
+
+impl Drop for DemandGuard {
+    fn drop(&mut self) {
+        lock(&self.live.demand).remove(self.number);
+        self.live.replan();
+    }
+}
+
+/// The run of pieces at and after `at` that a reader wants in front of it.
+#[must_use]
+pub(crate) fn ahead(at: PieceIndex, end: PieceIndex, window: Option<u32>) -> Run {
+    let end = window.map_or(end, |window| at.saturating_add(window).min(end));
+    Run { first: at, end }
+}
+
+/// Runs disk work where it may block.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // The work panicked: let the panic go on where its result was wanted.
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => std::future::pending().await, // the runtime is shutting down
+        },
+    }
+}
+
+/// Locks, whatever happened to another holder: the guarded values are valid after every step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,23 @@
+//! Where missing pieces come from: the one thing in which a node and a supernode differ.
+
+use std::sync::Arc;
+
+use crate::demand::Want;
+use crate::live::LiveTask;
+
+/// Gets missing pieces of a task from somewhere.
+///
+/// On a node that is the link to the supernode, and without one the node's own search; in a
+/// supernode nothing reads in order, and the scheduler asks the origin.
+pub trait Plan: Send + Sync + 'static {
+    /// The demand on a task changed; `None` when nobody wants it any more. Returns at once.
+    fn wanted(&self, task: &Arc<LiveTask>, want: Option<Want>);
+}
+
+/// A plan that does nothing: readers get what others bring.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPlan;
+
+impl Plan for NoPlan {
+    fn wanted(&self, _task: &Arc<LiveTask>, _want: Option<Want>) {}
+}

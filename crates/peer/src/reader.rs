@@ -1,0 +1,163 @@
+//! A range of a task, in order, as it arrives.
+//!
+//! Step 4 of the walk. The reader says what it wants and where it is; the plan behind the task
+//! fetches in whatever order is best for the swarm. When everything is here, the last piece waits
+//! for the SHA-256 of the whole, so that no answer is ever complete and wrong.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use content::PieceIndex;
+use wire::control::Priority;
+use wire::request::Kind;
+
+use crate::demand::Want;
+use crate::failure::Failure;
+use crate::live::{DemandGuard, End, LiveTask, ahead};
+
+/// How far an open-ended range looks ahead: the client of such a range often goes away after a
+/// part of it (containerd's parallel fetch does), so the whole tail is not fetched for it.
+const LOOKAHEAD: u32 = 64;
+
+/// A reader of a range of a task. It ends after the range's last byte, or with an error.
+#[derive(Debug)]
+pub struct Reader {
+    live: Arc<LiveTask>,
+    demand: Option<DemandGuard>,
+    _lease: store::Lease,
+    at: u64,
+    end: u64,
+    window: Option<u32>,
+    priority: Priority,
+    tries: u32,
+}
+
+/// How eagerly a reader's range is fetched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Eagerness {
+    /// All of it: the client asked for all of it and will take it.
+    All,
+    /// A window ahead of the reader: the client may go away any time.
+    Window,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        live: Arc<LiveTask>,
+        range: Range<u64>,
+        priority: Priority,
+        eagerness: Eagerness,
+    ) -> Self {
+        let end = range.end.min(live.layout().length());
+        let lease = live.stored().lease();
+        let mut reader = Self {
+            live,
+            demand: None,
+            _lease: lease,
+            at: range.start.min(end),
+            end,
+            window: (eagerness == Eagerness::Window).then_some(LOOKAHEAD),
+            priority,
+            tries: 0,
+        };
+        reader.ask();
+        reader
+    }
+
+    /// The next bytes; `None` after the last one.
+    ///
+    /// # Errors
+    /// Why the rest cannot be had.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        while self.at < self.end {
+            let index = self.live.layout().piece_at(self.at);
+            self.live.until_local(index).await?;
+            if self.is_last(index) {
+                self.until_whole().await?;
+            }
+            let piece = self
+                .live
+                .read_local(index)
+                .await
+                .map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
+            let Some(piece) = piece else {
+                // It was here and is no more what it was; the plan fetches it again.
+                self.lost_again(index)?;
+                continue;
+            };
+            return Ok(Some(self.part(index, &piece)));
+        }
+        self.demand = None;
+        Ok(None)
+    }
+
+    /// The part of `piece` that the range still wants.
+    fn part(&mut self, index: PieceIndex, piece: &Bytes) -> Bytes {
+        let start = u64::from(index) * self.live.layout().piece_size().bytes();
+        let end = (start + piece.len() as u64).min(self.end);
+        let within = |offset: u64| usize::try_from(offset - start).unwrap_or(usize::MAX);
+        let part = piece.slice(within(self.at)..within(end));
+        self.at = end;
+        self.tries = 0;
+        self.ask();
+        part
+    }
+
+    fn is_last(&self, index: PieceIndex) -> bool {
+        index + 1 == self.live.layout().pieces()
+    }
+
+    /// Waits for the whole's SHA-256 if the whole is here. A reader of the tail of a task that
+    /// nobody fetches whole has each piece's own digest.
+    async fn until_whole(&self) -> Result<(), Failure> {
+        let mut end = self.live.end();
+        let mut changes = self.live.changes();
+        loop {
+            match &*end.borrow_and_update() {
+                End::Whole => return Ok(()),
+                End::Failed(failure) => return Err(failure.clone()),
+                End::Open => {}
+            }
+            changes.borrow_and_update();
+            if !self.live.local().is_full() {
+                return Ok(());
+            }
+            let _ = tokio::select! {
+                changed = end.changed() => changed,
+                changed = changes.changed() => changed,
+            };
+        }
+    }
+
+    fn lost_again(&mut self, index: PieceIndex) -> Result<(), Failure> {
+        self.tries += 1;
+        if self.tries > 3 {
+            return Err(Failure::new(
+                Kind::Other,
+                format!("piece {index} cannot be kept: the disk loses it again and again"),
+            ));
+        }
+        self.demand = None;
+        self.ask();
+        Ok(())
+    }
+
+    /// Tells the plan what is wanted from here on; nothing, if all of it is here.
+    fn ask(&mut self) {
+        let layout = self.live.layout();
+        let all = layout.covering(self.at..self.end);
+        let run = ahead(all.first, all.end, self.window);
+        let want = Want {
+            run,
+            reader_at: run.first,
+            priority: self.priority,
+        };
+        match &mut self.demand {
+            Some(demand) => demand.moved(want),
+            None if run.iter().all(|index| self.live.stored().has_local(index))
+                && self.window.is_none() => {}
+            None => self.demand = Some(self.live.demand(want)),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Pieces for others: whoever shows a ticket gets what is here and verified.
+//!
+//! Step 7 of the walk, seen from the parent. The same code serves from a node and from the
+//! supernode's cache.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use content::{PieceProof, Verifier};
+use tokio::sync::Semaphore;
+use transport::{PeerIdentity, Stream, TransportError};
+use wire::data::{Describe, Description, Fetch, PieceHeader, Verdict};
+
+use crate::engine::Engine;
+use crate::limits::Limiter;
+use crate::live::LiveTask;
+
+/// The most pieces that one request may ask for: a run is bounded, so that nobody holds a slot for
+/// long.
+const MAX_RUN: u32 = 256;
+
+/// Serves pieces within limits.
+#[derive(Debug)]
+pub struct Uploader {
+    engine: Engine,
+    verifier: Verifier,
+    slots: Semaphore,
+    limiter: Limiter,
+}
+
+impl Uploader {
+    /// Serves what `engine` holds: at most `slots` runs at once, at most `bytes_per_second` (0: no
+    /// limit).
+    #[must_use]
+    pub fn new(engine: Engine, verifier: Verifier, slots: usize, bytes_per_second: u64) -> Self {
+        Self {
+            engine,
+            verifier,
+            slots: Semaphore::new(slots),
+            limiter: Limiter::new(bytes_per_second),
+        }
+    }
+
+    /// Answers a request for a run of pieces.
+    ///
+    /// # Errors
+    /// If the asker goes away.
+    pub async fn fetch(
+        &self,
+        peer: &PeerIdentity,
+        ask: Fetch,
+        stream: &mut Stream,
+    ) -> Result<(), TransportError> {
+        let live = match self.admitted(peer, &ask.task, ask.ticket.as_ref()) {
+            Ok(live) => live,
+            Err(verdict) => return stream.send(&refusal(verdict, ask.first)).await,
+        };
+        if ask.end < ask.first || ask.end - ask.first > MAX_RUN {
+            return stream.send(&refusal(Verdict::Missing, ask.first)).await;
+        }
+        let Ok(_slot) = self.slots.try_acquire() else {
+            return stream.send(&refusal(Verdict::Busy, ask.first)).await;
+        };
+        let _lease = live.stored().lease();
+        for index in ask.first..ask.end {
+            // A disk that cannot be read has nothing to give; readiness tells of it elsewhere.
+            let piece = live.read_present(index).await.ok().flatten();
+            let Some(piece) = piece else {
+                return stream.send(&refusal(Verdict::Missing, index)).await;
+            };
+            let header = PieceHeader {
+                verdict: Verdict::Follows.into(),
+                index,
+                length: piece.len() as u64,
+                proof: PieceProof::of(&piece).to_bytes(),
+            };
+            stream.send(&header).await?;
+            self.limiter.take(piece.len()).await;
+            let length = piece.len() as u64;
+            stream.send_bytes(piece).await?;
+            self.engine.metrics().sent(length);
+        }
+        Ok(())
+    }
+
+    /// Answers a request for what is known of a task.
+    ///
+    /// # Errors
+    /// If the asker goes away.
+    pub async fn describe(
+        &self,
+        peer: &PeerIdentity,
+        ask: Describe,
+        stream: &mut Stream,
+    ) -> Result<(), TransportError> {
+        let description = match self.admitted(peer, &ask.task, ask.ticket.as_ref()) {
+            Ok(live) => Description {
+                verdict: Verdict::Follows.into(),
+                statements: live.stored().statements().into_iter().map(Into::into).collect(),
+                pieces: live.present().to_bytes(),
+                peers: self.engine.known_peers(&live.id()),
+            },
+            Err(verdict) => Description {
+                verdict: verdict.into(),
+                ..Description::default()
+            },
+        };
+        stream.send(&description).await
+    }
+
+    /// The task, if the asker's ticket gives it to the asker. Without a ticket nobody learns even
+    /// whether the task is here.
+    fn admitted(
+        &self,
+        peer: &PeerIdentity,
+        task: &str,
+        ticket: Option<&wire::SignedTicket>,
+    ) -> Result<Arc<LiveTask>, Verdict> {
+        let refused = |why: &dyn std::fmt::Display| {
+            self.engine.metrics().refused();
+            tracing::warn!(peer = %peer.name, %why, "a request for pieces was refused");
+            Verdict::Refused
+        };
+        let id = wire::task(task).map_err(|error| refused(&error))?;
+        let ticket = ticket.ok_or_else(|| refused(&"it came without a ticket"))?;
+        ticket
+            .admit(&self.verifier, id, &peer.name, unix_now())
+            .map_err(|error| refused(&error))?;
+        self.engine.live(&id).ok_or(Verdict::Missing)
+    }
+}
+
+fn refusal(verdict: Verdict, index: u32) -> PieceHeader {
+    PieceHeader {
+        verdict: verdict.into(),
+        index,
+        ..PieceHeader::default()
+    }
+}
+
+/// Seconds since the Unix epoch.
+#[must_use]
+pub fn unix_now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

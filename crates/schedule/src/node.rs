@@ -1,0 +1,136 @@
+//! One connected node: its slots, how fast it is, whom it avoids.
+
+use crate::decision::LeaseId;
+use crate::event::{Millis, NodeFacts, NodeId};
+use crate::policy::Policy;
+use crate::rate::{Rate, as_f64};
+use crate::slab::Key;
+use crate::task::Task;
+
+/// A node's index.
+pub(crate) type NodeKey = Key<Node>;
+
+/// Where a node stands. Only hashes are kept: names come from nodes and would have to be bounded.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) zone: u64,
+    pub(crate) rack: u64,
+}
+
+impl Place {
+    fn of(facts: &NodeFacts) -> Self {
+        Self {
+            zone: fnv(&facts.zone),
+            rack: fnv(&facts.rack),
+        }
+    }
+
+    /// 0 in the same rack, 1 in the same zone, 2 elsewhere.
+    pub(crate) fn distance(self, other: Self) -> u8 {
+        match (self.zone == other.zone, self.rack == other.rack) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, _) => 2,
+        }
+    }
+}
+
+/// FNV-1a, 64 bits.
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// One connected node.
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) place: Place,
+    pub(crate) can_serve: bool,
+    pub(crate) slots: u32,
+    pub(crate) rate: Rate,
+    /// Leases that it serves.
+    pub(crate) uploads: Vec<LeaseId>,
+    /// Leases that it receives.
+    pub(crate) downloads: Vec<LeaseId>,
+    /// Tasks of which it holds or wants something.
+    pub(crate) tasks: Vec<Key<Task>>,
+    /// Parents that it does not use for now.
+    pub(crate) avoids: Vec<(NodeId, Millis)>,
+    /// Until when it serves nobody.
+    pub(crate) rests_until: Millis,
+    /// Until when it gets nothing.
+    pub(crate) mute_until: Millis,
+    /// The last receiver that could not reach it, and how many in a row could not.
+    pub(crate) unreached: (Option<NodeId>, u32),
+    /// Leases of which it told nothing, in a row.
+    pub(crate) silent: u32,
+    /// How many tasks it wants that are not known yet.
+    pub(crate) early: usize,
+}
+
+impl Node {
+    pub(crate) fn new(id: NodeId, facts: &NodeFacts, policy: &Policy) -> Self {
+        let mut node = Self {
+            id,
+            place: Place::default(),
+            can_serve: false,
+            slots: 0,
+            rate: Rate::default(),
+            uploads: Vec::new(),
+            downloads: Vec::new(),
+            tasks: Vec::new(),
+            avoids: Vec::new(),
+            rests_until: 0,
+            mute_until: 0,
+            unreached: (None, 0),
+            silent: 0,
+            early: 0,
+        };
+        node.learn_facts(facts, policy);
+        node
+    }
+
+    pub(crate) fn learn_facts(&mut self, facts: &NodeFacts, policy: &Policy) {
+        self.place = Place::of(facts);
+        self.can_serve = facts.can_serve;
+        self.slots = match facts.upload_slots {
+            0 if self.is_cache() => policy.cache_upload_slots,
+            0 => policy.upload_slots,
+            told => told,
+        };
+        if self.rate.get().is_none() {
+            let told = facts.upload_bytes_per_s.filter(|rate| *rate > 0);
+            let each = told.map(|rate| as_f64(rate) / 1000.0 / f64::from(self.slots));
+            self.rate = Rate::told(each);
+        }
+    }
+
+    pub(crate) const fn is_cache(&self) -> bool {
+        self.id.0 == NodeId::CACHE.0
+    }
+
+    /// Whether it could serve one more lease, `extra` beyond its slots.
+    pub(crate) fn has_slot(&self, extra: u32, now: Millis) -> bool {
+        self.can_serve
+            && self.rests_until <= now
+            && self.uploads.len() < (self.slots + extra) as usize
+    }
+
+    /// Whether it could take one more lease, up to `limit`.
+    pub(crate) fn has_room(&self, limit: u32, now: Millis) -> bool {
+        self.mute_until <= now && self.downloads.len() < limit as usize
+    }
+
+    pub(crate) fn avoids(&self, parent: NodeId, now: Millis) -> bool {
+        let mut avoided = self.avoids.iter();
+        avoided.any(|(node, until)| *node == parent && *until > now)
+    }
+
+    /// Does not use `parent` until then. Says whether it is news.
+    pub(crate) fn avoid(&mut self, parent: NodeId, until: Millis, now: Millis) {
+        self.avoids
+            .retain(|(node, end)| *end > now && *node != parent);
+        self.avoids.push((parent, until));
+    }
+}

@@ -1,0 +1,268 @@
+//! How leases end: what was learned, and who is avoided from now on.
+
+use content::{PieceIndex, PieceSet};
+
+use crate::decision::{Decision, LeaseId};
+use crate::event::{Blame, Millis};
+use crate::node::NodeKey;
+use crate::swarm::Swarm;
+use crate::swarm::lease::InFlight;
+use crate::swarm::timer::Wake;
+use crate::task::TaskKey;
+
+/// How many receivers in a row must fail to reach a parent before it rests for all.
+const UNREACHED: u32 = 3;
+/// How often a node may claim what it has not, before it is set aside for the task.
+const MISSES: u8 = 3;
+
+impl Swarm {
+    /// A node has got pieces: its leases are looked at anew, and it can serve them.
+    pub(super) fn gains(&mut self, task: TaskKey, key: NodeKey, pieces: &[PieceIndex]) {
+        let is_cache = self.nodes[key].is_cache();
+        let mut news = false;
+        for piece in pieces {
+            let state = &mut self.tasks[task];
+            if is_cache {
+                state.told.arrived(*piece);
+            }
+            if state.gain(key, *piece) {
+                news = true;
+                self.heard(task, key, *piece);
+            }
+        }
+        if !news {
+            return;
+        }
+        self.drop_useless(task, key);
+        self.watch_all(task, key);
+        self.settle_pull(task, key);
+        self.dirty_receivers.insert((task, key));
+        self.dirty_parents.insert(key);
+        self.dirty_needs.insert(task);
+    }
+
+    /// A piece of a lease came, from whichever parent.
+    fn heard(&mut self, task: TaskKey, key: NodeKey, piece: PieceIndex) {
+        for id in &self.nodes[key].downloads {
+            if let Some(lease) = self.leases.get_mut(id)
+                && lease.task == task
+                && lease.run.contains(piece)
+                && lease.twin.is_none()
+            {
+                lease.heard_at = self.now;
+            }
+        }
+    }
+
+    pub(super) fn done(&mut self, id: LeaseId, pieces: &PieceSet, bytes: u64, millis: Millis) {
+        let Some(lease) = self.leases.get(&id) else {
+            return;
+        };
+        let (task, node, parent) = (lease.task, lease.node, lease.parent);
+        self.nodes[node].silent = 0;
+        let got = self.got(lease, pieces);
+        let outstanding = self.outstanding(lease);
+        if got.is_empty() && !outstanding.is_empty() {
+            // Done, and nothing there: were it believed, the same lease would be given for ever.
+            self.fail(id, &[], Blame::Timeout);
+            return;
+        }
+        if bytes > 0 {
+            self.nodes[parent].rate.learn(bytes, millis);
+            self.typical.learn(bytes, millis);
+        }
+        self.nodes[parent].unreached = (None, 0);
+        self.stats.done += 1;
+        self.stats.pieces += got.len() as u64;
+        self.stats.wasted += got
+            .iter()
+            .filter(|piece| !outstanding.contains(piece))
+            .count() as u64;
+        self.gain_and_end(id, task, node, &got);
+    }
+
+    pub(super) fn failed(&mut self, id: LeaseId, got: &PieceSet, blame: Blame) {
+        let Some(lease) = self.leases.get(&id) else {
+            return;
+        };
+        self.nodes[lease.node].silent = 0;
+        let got = self.got(lease, got);
+        self.fail(id, &got, blame);
+    }
+
+    /// What a report says that came, cut to what was asked.
+    fn got(&self, lease: &InFlight, pieces: &PieceSet) -> Vec<PieceIndex> {
+        let run = lease.run.iter();
+        let count = self.tasks[lease.task].count;
+        run.filter(|piece| *piece < count && pieces.contains(*piece))
+            .collect()
+    }
+
+    /// Takes in what came, and ends the lease: in this order, so that what came is not asked anew.
+    /// Having it all may end the lease by itself, and then without a word to the receiver.
+    fn gain_and_end(&mut self, id: LeaseId, task: TaskKey, node: NodeKey, got: &[PieceIndex]) {
+        for piece in got {
+            if self.tasks[task].gain(node, *piece) {
+                self.heard(task, node, *piece);
+            }
+        }
+        self.end(id);
+        self.drop_useless(task, node);
+        self.watch_all(task, node);
+        self.settle_pull(task, node);
+        self.dirty_parents.insert(node);
+        self.dirty_needs.insert(task);
+    }
+
+    pub(super) fn fail(&mut self, id: LeaseId, got: &[PieceIndex], blame: Blame) {
+        let Some(lease) = self.leases.get(&id) else {
+            return;
+        };
+        self.stats.failed += 1;
+        let (task, node, parent) = (lease.task, lease.node, lease.parent);
+        let (since, run) = (lease.since, lease.run);
+        self.gain_and_end(id, task, node, got);
+        let missed: Vec<_> = run.iter().filter(|piece| !got.contains(piece)).collect();
+        let is_cache = self.nodes[parent].is_cache();
+        match blame {
+            Blame::Parent => self.blame_bytes(task, node, parent, &missed),
+            Blame::Missing => self.blame_claim(task, node, parent, &missed),
+            Blame::Unreachable => self.blame_reach(node, parent),
+            Blame::Busy if is_cache => self.avoid(node, parent),
+            Blame::Busy => self.rest(parent, self.policy.busy),
+            Blame::Refused => self.avoid(node, parent),
+            Blame::Timeout => {
+                let bytes = self.tasks[task].bytes(run);
+                self.nodes[parent].rate.at_most(bytes, self.now - since);
+                self.blame_reach(node, parent);
+            }
+            Blame::Receiver => self.mute(node, self.policy.rest),
+        }
+    }
+
+    /// Wrong bytes: nobody takes this task from that parent any more. But a receiver that says so
+    /// of one parent after the other is believed for itself only, or it could silence the swarm.
+    fn blame_bytes(
+        &mut self,
+        task: TaskKey,
+        node: NodeKey,
+        parent: NodeKey,
+        missed: &[PieceIndex],
+    ) {
+        self.unclaim(task, parent, missed);
+        self.avoid(node, parent);
+        if self.nodes[parent].is_cache() {
+            return; // it is the way from the origin: the dropped claim makes it read anew
+        }
+        let accused = self.tasks[task].members.get_mut(&node).map(|m| {
+            m.accused = m.accused.saturating_add(1);
+            m.accused
+        });
+        if accused.is_none_or(|accused| accused <= self.policy.accusations) {
+            self.set_aside(task, parent);
+        }
+    }
+
+    fn blame_claim(
+        &mut self,
+        task: TaskKey,
+        node: NodeKey,
+        parent: NodeKey,
+        missed: &[PieceIndex],
+    ) {
+        self.unclaim(task, parent, missed);
+        self.avoid(node, parent);
+        if self.nodes[parent].is_cache() {
+            return;
+        }
+        let misses = self.tasks[task].members.get_mut(&parent).map(|m| {
+            m.misses = m.misses.saturating_add(1);
+            m.misses
+        });
+        if misses.is_some_and(|misses| misses >= MISSES) {
+            self.set_aside(task, parent);
+        }
+    }
+
+    fn unclaim(&mut self, task: TaskKey, parent: NodeKey, missed: &[PieceIndex]) {
+        for piece in missed {
+            self.tasks[task].lose(parent, *piece);
+        }
+        if self.tasks[task].pull(parent).is_some() {
+            self.settle_pull(task, parent);
+            self.dirty_receivers.insert((task, parent));
+        }
+        self.dirty_needs.insert(task);
+    }
+
+    fn blame_reach(&mut self, node: NodeKey, parent: NodeKey) {
+        self.avoid(node, parent);
+        let accuser = Some(self.nodes[node].id);
+        let (last, row) = self.nodes[parent].unreached;
+        if last != accuser {
+            // The same receiver again says nothing new.
+            self.nodes[parent].unreached = (accuser, row + 1);
+        }
+        if row + 1 >= UNREACHED && !self.nodes[parent].is_cache() {
+            self.rest(parent, self.policy.rest);
+        }
+    }
+
+    pub(super) fn set_aside(&mut self, task: TaskKey, parent: NodeKey) {
+        let state = &mut self.tasks[task];
+        let Some(member) = state.members.get(&parent) else {
+            return;
+        };
+        if member.aside_until.is_some() {
+            return;
+        }
+        let until = self.now.saturating_add(self.policy.set_aside);
+        let can_serve = member.can_serve;
+        state.set_usable(parent, can_serve, Some(until));
+        self.timers.insert((until, Wake::Aside(task, parent)));
+        self.out.push(Decision::SetAside {
+            node: self.nodes[parent].id,
+            task: state.id,
+        });
+        // What it is sending to others is as little worth.
+        for id in self.nodes[parent].uploads.clone() {
+            if self.leases.get(&id).is_some_and(|lease| lease.task == task) {
+                self.cancel(id);
+            }
+        }
+        self.dirty_needs.insert(task);
+    }
+
+    /// `node` does not use `parent` for a while.
+    pub(super) fn avoid(&mut self, node: NodeKey, parent: NodeKey) {
+        let time = if self.nodes[parent].is_cache() {
+            self.policy.avoid_cache
+        } else {
+            self.policy.avoid
+        };
+        let until = self.now.saturating_add(time);
+        let parent = self.nodes[parent].id;
+        self.nodes[node].avoid(parent, until, self.now);
+        self.avoiders.insert(node);
+        self.timers.insert((until, Wake::Node(node)));
+        self.dirty_needs.extend(self.pulls_of(node));
+    }
+
+    /// `parent` serves nobody for a while.
+    fn rest(&mut self, parent: NodeKey, time: Millis) {
+        let until = self.now.saturating_add(time);
+        let node = &mut self.nodes[parent];
+        node.rests_until = node.rests_until.max(until);
+        self.settle_parent(parent);
+        self.timers.insert((until, Wake::Node(parent)));
+    }
+
+    /// `node` gets nothing for a while.
+    pub(super) fn mute(&mut self, node: NodeKey, time: Millis) {
+        let until = self.now.saturating_add(time);
+        let entry = &mut self.nodes[node];
+        entry.mute_until = entry.mute_until.max(until);
+        self.settle_receiver(node);
+        self.timers.insert((until, Wake::Node(node)));
+    }
+}

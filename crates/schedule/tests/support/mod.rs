@@ -1,0 +1,8 @@
+//! What the tests of the scheduler stand on: a simulator of the nodes and their links, and a
+//! checker that follows every event and decision.
+
+#![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
+
+pub mod checker;
+pub mod rng;
+pub mod sim;

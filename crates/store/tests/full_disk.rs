@@ -1,0 +1,207 @@
+//! A disk that really is full: a small tmpfs, mounted by the test, which needs root.
+#![allow(missing_docs, clippy::unwrap_used)] // tests
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Blob, PIECE, config};
+use store::{CreateError, Fault, PutError, Store};
+
+/// A file system of a few MiB, unmounted at the end.
+struct Small(PathBuf);
+
+impl Small {
+    /// `None` where this user may not mount.
+    fn mount(at: &Path, size: &str) -> Option<Self> {
+        let options = format!("size={size},mode=700");
+        let done = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(at)
+            .output();
+        match done {
+            Ok(output) if output.status.success() => Some(Self(at.to_owned())),
+            _ => {
+                eprintln!("SKIPPED: a small file system cannot be mounted here (needs root)");
+                None
+            }
+        }
+    }
+
+    fn remount(&self, options: &str) -> bool {
+        let options = format!("remount,{options}");
+        let done = Command::new("mount")
+            .args(["-o", &options])
+            .arg(&self.0)
+            .status();
+        done.is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_ends_writing_and_not_reading_until_space_returns() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(small) = Small::mount(folder.path(), "12m") else {
+        return;
+    };
+    let dir = small.0.join("store");
+    let store = Store::open(config(&dir, 1 << 40)).unwrap();
+    let blob = Blob::new(1, 8 << 20);
+    let task = store.create(blob.id, blob.layout, "").unwrap();
+    task.add_statement(blob.signed.clone(), &blob.statement)
+        .unwrap();
+    store.flush().unwrap();
+
+    // Somebody else fills the disk while pieces come.
+    let filler = small.0.join("filler");
+    std::fs::write(&filler, vec![1; 6 << 20]).unwrap();
+    let mut kept = Vec::new();
+    let error = loop {
+        let index = u32::try_from(kept.len()).unwrap();
+        match task.put(&blob.piece(index)) {
+            Ok(()) => kept.push(index),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, PutError::Full { .. }), "{error:?}");
+    assert!(!store.writable());
+    assert_eq!(store.stats().fault, Some(Fault::Full));
+    assert!(!kept.is_empty());
+
+    // Refused at once and by type, reads go on, other things fail plainly at worst.
+    let next = u32::try_from(kept.len()).unwrap();
+    assert!(matches!(
+        task.put(&blob.piece(next)),
+        Err(PutError::Full { .. })
+    ));
+    let other = Blob::new(2, PIECE);
+    let refused = store.create(other.id, other.layout, "");
+    assert!(matches!(refused, Err(CreateError::Disk { .. })));
+    for index in &kept {
+        let bytes = task.read_piece(*index, &blob.book).unwrap();
+        assert_eq!(bytes, Some(blob.raw(*index)));
+    }
+    let _ = task.add_statement(blob.signed.clone(), &blob.statement);
+    let _ = store.put_grant(b"key", &[0; 1000], 10);
+    assert!(!store.probe(), "still full");
+    assert_eq!(task.statements(), std::slice::from_ref(&blob.signed));
+
+    // Space returns; nothing was lost, here and after a restart.
+    std::fs::remove_file(&filler).unwrap();
+    assert!(store.probe());
+    assert!(store.writable());
+    for index in 0..blob.layout.pieces() {
+        task.put(&blob.piece(index)).unwrap();
+    }
+    task.complete(&blob.whole()).unwrap();
+    store.flush().unwrap();
+    drop((task, store));
+    let store = Store::open(config(&dir, 1 << 40)).unwrap();
+    let task = store.task(&blob.id).unwrap();
+    assert!(task.is_complete());
+    assert_eq!(task.statements(), std::slice::from_ref(&blob.signed));
+    for index in 0..blob.layout.pieces() {
+        assert!(task.read_piece(index, &blob.book).unwrap().is_some());
+    }
+}
+
+#[test]
+fn the_index_survives_a_disk_that_filled_under_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(small) = Small::mount(folder.path(), "8m") else {
+        return;
+    };
+    let dir = small.0.join("store");
+    let store = Store::open(config(&dir, 1 << 40)).unwrap();
+    let blob = Blob::new(1, 4 * PIECE);
+    let task = store.create(blob.id, blob.layout, "test/blob").unwrap();
+    task.put(&blob.piece(0)).unwrap();
+    store.flush().unwrap();
+    // The disk is full and only the index notices.
+    let filler = small.0.join("filler");
+    let _ = std::fs::write(&filler, vec![1; 16 << 20]);
+    for number in 0..2000_u32 {
+        let _ = store.put_grant(&number.to_be_bytes(), &[7; 1000], u64::MAX);
+    }
+    let _ = store.flush();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let _ = store.put_grant(b"late", b"x", u64::MAX);
+    let _ = task.put(&blob.piece(1));
+    assert_eq!(task.read_piece(0, &blob.book).unwrap(), Some(blob.raw(0)));
+    let _ = store.gc(0);
+    store.probe();
+    std::fs::remove_file(&filler).unwrap();
+    assert!(store.probe());
+    task.put(&blob.piece(2)).unwrap();
+    store.put_grant(b"new", b"x", u64::MAX).unwrap();
+    store.flush().unwrap();
+    drop((task, store));
+    let store = Store::open(config(&dir, 1 << 40)).unwrap();
+    let task = store.task(&blob.id).unwrap();
+    assert_eq!(task.media_type(), "test/blob");
+    assert_eq!(store.grant(b"new", 0), Some(b"x".to_vec()));
+    assert_eq!(task.read_piece(2, &blob.book).unwrap(), Some(blob.raw(2)));
+}
+
+#[test]
+fn a_disk_that_turns_read_only_still_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(small) = Small::mount(folder.path(), "16m") else {
+        return;
+    };
+    let dir = small.0.join("store");
+    {
+        let store = Store::open(config(&dir, 1 << 40)).unwrap();
+        let blob = Blob::new(1, 4 * PIECE);
+        let task = store.create(blob.id, blob.layout, "").unwrap();
+        task.put(&blob.piece(0)).unwrap();
+        store.gc(0); // closes the files, so that they are opened anew below
+        store.flush().unwrap();
+        drop(store);
+    }
+    // A kernel remounts a failing disk in spite of open files; `mount` does not. So the store is
+    // opened over files that cannot be opened for writing: a bind mount shows them read-only.
+    let store = Store::open(config(&dir, 1 << 40)).unwrap();
+    let tasks = dir.join("tasks");
+    let bound = Command::new("mount")
+        .arg("--bind")
+        .args([&tasks, &tasks])
+        .status();
+    let read_only = Command::new("mount")
+        .args(["-o", "remount,bind,ro"])
+        .arg(&tasks)
+        .status();
+    let _unmount = Small(tasks.clone());
+    if !bound.is_ok_and(|status| status.success())
+        || !read_only.is_ok_and(|status| status.success())
+    {
+        eprintln!("SKIPPED: no read-only bind mounts here");
+        return;
+    }
+    let blob = Blob::new(1, 4 * PIECE);
+    let task = store.task(&blob.id).unwrap();
+    assert_eq!(task.read_piece(0, &blob.book).unwrap(), Some(blob.raw(0)));
+    let refused = task.put(&blob.piece(1));
+    assert!(
+        matches!(refused, Err(PutError::ReadOnly { .. })),
+        "{refused:?}"
+    );
+    assert!(!store.writable());
+    assert_eq!(store.stats().fault, Some(Fault::ReadOnly));
+    assert_eq!(task.read_piece(0, &blob.book).unwrap(), Some(blob.raw(0)));
+    let _ = small.remount("rw");
+    let writable = Command::new("mount")
+        .args(["-o", "remount,bind,rw"])
+        .arg(&tasks)
+        .status();
+    assert!(writable.is_ok_and(|status| status.success()));
+    assert!(store.probe());
+    task.put(&blob.piece(1)).unwrap();
+}

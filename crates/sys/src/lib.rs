@@ -1,0 +1,1 @@
+//! The kernel calls that Rust has no safe wrapper for: all unsafe code lives here.

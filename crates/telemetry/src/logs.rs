@@ -1,0 +1,110 @@
+//! Logs: to stderr, as text for people or as JSON for machines.
+
+use std::io::IsTerminal;
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+/// The `[log]` section of every binary's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// What is logged: a level (`info`), or levels by module (`info,peer=debug`).
+    pub level: String,
+    /// How a line looks.
+    pub format: Format,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: Format::Text,
+        }
+    }
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The level is not a list of filter directives.
+    #[error(
+        "log.level {level:?} is not understood ({reason}); use error, warn, info, debug or trace, or levels by module as in \"info,peer=debug\""
+    )]
+    Level {
+        /// What was given.
+        level: String,
+        /// What the parser says of it.
+        reason: String,
+    },
+    /// This process logs already.
+    #[error("logging was set up twice in this process")]
+    Twice,
+}
+
+impl LogConfig {
+    /// Checks the level without changing anything (`--check-config`).
+    pub fn check(&self) -> Result<(), LogError> {
+        self.filter().map(drop)
+    }
+
+    fn filter(&self) -> Result<EnvFilter, LogError> {
+        EnvFilter::try_new(&self.level).map_err(|error| LogError::Level {
+            level: self.level.clone(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+/// Sends this process's logs to stderr. Call it once, in `main`.
+pub fn init(config: &LogConfig) -> Result<(), LogError> {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(config.filter()?)
+        .with_writer(std::io::stderr);
+    let done = match config.format {
+        Format::Text => builder
+            .with_ansi(std::io::stderr().is_terminal())
+            .try_init(),
+        Format::Json => builder.json().flatten_event(true).try_init(),
+    };
+    done.map_err(|_| LogError::Twice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_may_be_given_by_module() {
+        let config = LogConfig {
+            level: "warn,peer=trace".into(),
+            ..LogConfig::default()
+        };
+        assert!(config.check().is_ok());
+    }
+
+    #[test]
+    fn a_wrong_level_says_what_is_accepted() {
+        let config = LogConfig {
+            level: "info,peer=loud".into(),
+            ..LogConfig::default()
+        };
+        let told = config
+            .check()
+            .expect_err("\"loud\" is no level")
+            .to_string();
+        assert!(told.contains("info,peer=loud"), "{told}");
+        assert!(told.contains("debug"), "{told}");
+    }
+}

@@ -1,0 +1,231 @@
+//! A registry with faults that no real one can be made to have.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use content::Digest;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::body::{Frame, Incoming};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+use crate::cluster::Site;
+use crate::image::{Image, MANIFEST};
+
+/// What is wrong with the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// One bit of every layer is flipped.
+    FlippedBit,
+    /// Every connection ends after so many bytes of a blob.
+    CutAfter(usize),
+    /// Blobs come at so many bytes a second.
+    Slow(usize),
+    /// Every blob is answered with this status.
+    Status(u16),
+    /// Every blob is answered by a redirect to there.
+    Redirect(String),
+}
+
+/// The registry.
+#[derive(Clone, Debug)]
+pub struct FaultyRegistry {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    image: Image,
+    fault: Fault,
+    requests: Vec<String>,
+}
+
+type Body = BoxBody<Bytes, std::io::Error>;
+
+impl FaultyRegistry {
+    /// Serves `image` as tag `v1` of every repository.
+    ///
+    /// # Errors
+    /// If there is no port.
+    pub async fn start(image: &Image, fault: Fault) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let registry = Self {
+            address: listener.local_addr()?,
+            state: Arc::new(Mutex::new(State {
+                image: image.clone(),
+                fault,
+                requests: Vec::new(),
+            })),
+        };
+        let serving = registry.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let registry = serving.clone();
+                let service = hyper::service::service_fn(move |request| {
+                    let registry = registry.clone();
+                    async move { Ok::<_, Infallible>(registry.answer(&request)) }
+                });
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        Ok(registry)
+    }
+
+    /// Its host, as references have it.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// How a supernode or node is told of it.
+    #[must_use]
+    pub fn site(&self) -> Site {
+        Site::http(&self.host(), self.address)
+    }
+
+    /// From now on this is wrong with it.
+    pub fn set(&self, fault: Fault) {
+        self.state().fault = fault;
+    }
+
+    /// The requests that it saw, `METHOD path range`.
+    #[must_use]
+    pub fn requests(&self) -> Vec<String> {
+        self.state().requests.clone()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
+        let range = request.headers().get("range").and_then(|value| value.to_str().ok());
+        let path = request.uri().path();
+        let head = request.method() == http::Method::HEAD;
+        let mut state = self.state();
+        let line = format!("{} {path} {}", request.method(), range.unwrap_or_default());
+        state.requests.push(line);
+        if path.contains("/manifests/") {
+            return manifest(&state.image, head);
+        }
+        let Some(blob) = path
+            .rsplit_once("/blobs/")
+            .and_then(|(_, digest)| state.image.blobs().find(|blob| Digest::of(blob).to_string() == digest))
+        else {
+            return plain(StatusCode::NOT_FOUND);
+        };
+        if head && !matches!(state.fault, Fault::Status(_)) {
+            let mut response = plain(StatusCode::OK);
+            response.headers_mut().insert("content-length", blob.len().into());
+            return response;
+        }
+        blob_answer(blob, &state.fault, range)
+    }
+}
+
+fn plain(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Full::new(Bytes::new()).map_err(|never| match never {}).boxed());
+    *response.status_mut() = status;
+    response
+}
+
+fn manifest(image: &Image, head: bool) -> Response<Body> {
+    let body = if head { Bytes::new() } else { image.manifest().clone() };
+    let mut response = Response::new(Full::new(body).map_err(|never| match never {}).boxed());
+    let headers = response.headers_mut();
+    headers.insert("content-type", http::HeaderValue::from_static(MANIFEST));
+    headers.insert("content-length", image.manifest().len().into());
+    if let Ok(digest) = image.digest().to_string().parse() {
+        headers.insert("docker-content-digest", digest);
+    }
+    response
+}
+
+fn blob_answer(blob: &Bytes, fault: &Fault, range: Option<&str>) -> Response<Body> {
+    match fault {
+        Fault::Status(status) => {
+            return plain(StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+        }
+        Fault::Redirect(target) => {
+            let mut response = plain(StatusCode::TEMPORARY_REDIRECT);
+            if let Ok(target) = target.parse() {
+                response.headers_mut().insert("location", target);
+            }
+            return response;
+        }
+        _ => {}
+    }
+    let start = range
+        .and_then(|range| range.strip_prefix("bytes=")?.split('-').next()?.parse().ok())
+        .unwrap_or(0usize)
+        .min(blob.len());
+    let mut body = blob.slice(start..).to_vec();
+    if *fault == Fault::FlippedBit
+        && blob.len() > 1000
+        && let Some(byte) = body.last_mut()
+    {
+        *byte ^= 1;
+    }
+    let length = body.len();
+    let mut response = Response::new(streamed(body.into(), fault.clone()));
+    response.headers_mut().insert("content-length", length.into());
+    if range.is_some() {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let told = format!("bytes {start}-{}/{}", blob.len().saturating_sub(1), blob.len());
+        if let Ok(told) = told.parse() {
+            response.headers_mut().insert("content-range", told);
+        }
+    }
+    response
+}
+
+fn streamed(body: Bytes, fault: Fault) -> Body {
+    let (sender, receiver) = tokio::sync::mpsc::channel(4);
+    tokio::spawn(async move {
+        let mut sent = 0;
+        for part in body.chunks(16 * 1024) {
+            match fault {
+                Fault::CutAfter(limit) if sent >= limit => {
+                    let cut = std::io::Error::other("cut off, as the test wants it");
+                    let _ = sender.send(Err(cut)).await;
+                    return;
+                }
+                Fault::Slow(rate) => {
+                    let pause = part.len() as f64 / rate as f64;
+                    tokio::time::sleep(Duration::from_secs_f64(pause)).await;
+                }
+                _ => {}
+            }
+            sent += part.len();
+            let part = Bytes::copy_from_slice(part);
+            if sender.send(Ok(Frame::data(part))).await.is_err() {
+                return;
+            }
+        }
+    });
+    BodyExt::boxed(StreamBody::new(Receiver(receiver)))
+}
+
+/// The receiving end of a channel as a stream.
+struct Receiver(tokio::sync::mpsc::Receiver<Result<Frame<Bytes>, std::io::Error>>);
+
+impl futures_util::Stream for Receiver {
+    type Item = Result<Frame<Bytes>, std::io::Error>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.0.poll_recv(context)
+    }
+}

@@ -1,0 +1,110 @@
+//! Images whose bytes are known to the test.
+
+use bytes::Bytes;
+use content::Digest;
+use serde_json::json;
+
+/// An image: layers of known bytes, a config, a manifest.
+#[derive(Clone, Debug)]
+pub struct Image {
+    layers: Vec<Bytes>,
+    config: Bytes,
+    manifest: Bytes,
+}
+
+/// The media type of the manifests made here.
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+impl Image {
+    /// An image with layers of random bytes, one for each length. The bytes are no layer that a
+    /// container could run; they are for everything short of unpacking.
+    #[must_use]
+    pub fn random(lengths: &[usize]) -> Self {
+        Self::of(lengths.iter().map(|length| random(*length)).collect())
+    }
+
+    /// An image with these layers.
+    #[must_use]
+    pub fn of(layers: Vec<Bytes>) -> Self {
+        let config = json!({
+            "architecture": "amd64", "os": "linux", "config": {},
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": layers.iter().map(|layer| Digest::of(layer).to_string()).collect::<Vec<_>>(),
+            },
+        });
+        let config = Bytes::from(config.to_string());
+        let listed: Vec<_> = layers
+            .iter()
+            .map(|layer| descriptor("application/vnd.oci.image.layer.v1.tar", layer))
+            .collect();
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
+            "layers": listed,
+        });
+        Self {
+            layers,
+            config,
+            manifest: Bytes::from(manifest.to_string()),
+        }
+    }
+
+    /// The layers' bytes.
+    #[must_use]
+    pub fn layers(&self) -> Vec<Bytes> {
+        self.layers.clone()
+    }
+
+    /// The config and the layers.
+    pub fn blobs(&self) -> impl Iterator<Item = &Bytes> {
+        std::iter::once(&self.config).chain(&self.layers)
+    }
+
+    /// The manifest's bytes.
+    #[must_use]
+    pub const fn manifest(&self) -> &Bytes {
+        &self.manifest
+    }
+
+    /// The manifest's digest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.manifest)
+    }
+
+    /// The digest of layer `index`.
+    #[must_use]
+    pub fn layer(&self, index: usize) -> Digest {
+        Digest::of(&self.layers[index])
+    }
+
+    /// How many bytes the blobs have.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.blobs().map(|blob| blob.len() as u64).sum()
+    }
+}
+
+fn descriptor(media_type: &str, bytes: &Bytes) -> serde_json::Value {
+    json!({
+        "mediaType": media_type,
+        "digest": Digest::of(bytes).to_string(),
+        "size": bytes.len(),
+    })
+}
+
+/// Random bytes, other ones at each call.
+///
+/// # Panics
+/// If the kernel has none.
+#[must_use]
+pub fn random(length: usize) -> Bytes {
+    use std::io::Read;
+    let mut bytes = vec![0; length];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .expect("the kernel gives random bytes");
+    bytes.into()
+}

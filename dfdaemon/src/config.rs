@@ -1,0 +1,157 @@
+//! What an operator may say to a node; the defaults work, but for the join string.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use registry::RegistriesConfig;
+use serde::{Deserialize, Serialize};
+use telemetry::logs::LogConfig;
+use telemetry::units::{ByteSize, Rate};
+
+/// The configuration file `/etc/meganeura/dfdaemon.toml`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the node's identity and its store are kept.
+    pub state_dir: PathBuf,
+    /// The node's name in its certificate; empty means the host's name.
+    pub node: String,
+    /// The registry mirror.
+    pub mirror: Mirror,
+    /// The swarm.
+    pub peers: Peers,
+    /// The door for `dfget` and `nydusd`.
+    pub local: Local,
+    /// Health and metrics.
+    pub admin: Admin,
+    /// How to find the cluster.
+    pub supernode: Supernode,
+    /// The store.
+    pub store: Store,
+    /// The registries that may be asked.
+    pub registries: RegistriesConfig,
+    /// Logs.
+    pub log: LogConfig,
+    /// How long a stop may take before what is still running is cut off.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+}
+
+/// The registry mirror.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mirror {
+    /// Where it listens: loopback, for the container engine of this node.
+    pub listen: SocketAddr,
+}
+
+/// The swarm.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Peers {
+    /// UDP and TCP address.
+    pub listen: SocketAddr,
+    /// Where other nodes reach this one, if not at the address that the supernode sees.
+    pub address: Option<SocketAddr>,
+    /// How many runs of pieces it sends at once.
+    pub upload_slots: u32,
+    /// How fast it sends at most.
+    pub upload_limit: Rate,
+    /// How fast it receives at most.
+    pub download_limit: Rate,
+    /// The node's zone, for nearness.
+    pub zone: String,
+    /// The node's rack, for nearness.
+    pub rack: String,
+}
+
+/// Health and metrics.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Where they are shown.
+    pub listen: SocketAddr,
+}
+
+/// The door for `dfget` and `nydusd`: a unix socket, mode 0660.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Local {
+    /// The socket's path.
+    pub socket: PathBuf,
+}
+
+/// How to find the cluster.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Supernode {
+    /// The join string, as `supernode join-string` prints it.
+    pub join: String,
+    /// A file that holds the join string; read if `join` is empty.
+    pub join_file: Option<PathBuf>,
+}
+
+/// The store.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// How much it may keep; 0 means half of the filesystem.
+    pub quota: ByteSize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state_dir: "/var/lib/meganeura/dfdaemon".into(),
+            node: String::new(),
+            mirror: Mirror::default(),
+            peers: Peers::default(),
+            local: Local::default(),
+            admin: Admin::default(),
+            supernode: Supernode::default(),
+            store: Store::default(),
+            registries: RegistriesConfig::default(),
+            log: LogConfig::default(),
+            grace: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Default for Mirror {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 65001)),
+        }
+    }
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 65002)),
+            address: None,
+            upload_slots: 8,
+            upload_limit: Rate::default(),
+            download_limit: Rate::default(),
+            zone: String::new(),
+            rack: String::new(),
+        }
+    }
+}
+
+impl Default for Local {
+    fn default() -> Self {
+        Self {
+            socket: "/run/meganeura/dfdaemon.sock".into(),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 65003)),
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Step 2 of the walk: from a client's question to a task that can be read.
+//!
+//! The supernode is asked, which checks both facts of access for the whole cluster. What it granted
+//! is believed for the time that it named. Without a supernode the node asks the registry itself
+//! (`lone`).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use content::{Digest, TaskId, Unverified};
+use peer::access::CallerId;
+use peer::{Engine, Failure, LiveTask, Source};
+use registry::{Caller, Page, Reference, Repository};
+use wire::request::{Asks, Header, Kind, Manifest, Manifested, Open, OpenUrl, Opened, Paged, Place, Said};
+use wire::control;
+
+use crate::link::{Link, LinkError};
+use crate::lone::Lone;
+use crate::tickets::Tickets;
+
+/// Something in a registry, and on whose behalf it is asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The repository.
+    pub repository: Repository,
+    /// The client.
+    pub caller: Caller,
+    /// The id under which all logs tell of it.
+    pub request_id: String,
+}
+
+impl Asked {
+    fn place(&self) -> Place {
+        let authorization = match &self.caller {
+            Caller::Client(Some(credential)) => Some(credential.expose().to_owned()),
+            Caller::Client(None) | Caller::Own => None,
+        };
+        Place {
+            registry: self.repository.registry().to_owned(),
+            repository: self.repository.name().to_owned(),
+            authorization,
+        }
+    }
+}
+
+/// A manifest, as the client gets it.
+#[derive(Clone, Debug)]
+pub struct ManifestReply {
+    /// Its digest.
+    pub digest: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its bytes, unless only the head was asked for.
+    pub body: Option<Bytes>,
+    /// What else the registry said.
+    pub headers: Vec<Header>,
+}
+
+/// Asks the supernode, or without one the registry.
+#[derive(Debug)]
+pub struct Gateway {
+    engine: Engine,
+    link: Link,
+    lone: Arc<Lone>,
+    tickets: Arc<Tickets>,
+    /// Until when a grant is believed without asking again.
+    grants: Mutex<HashMap<GrantKey, Instant>>,
+}
+
+type GrantKey = (Repository, Digest, CallerId);
+
+/// So many grants are kept in memory; older ones are asked for again.
+const MAX_GRANTS: usize = 50_000;
+
+impl Gateway {
+    /// A gateway to `link`'s supernode, with `lone` for the time without one.
+    #[must_use]
+    pub fn new(engine: Engine, link: Link, lone: Arc<Lone>, tickets: Arc<Tickets>) -> Self {
+        Self {
+            engine,
+            link,
+            lone,
+            tickets,
+            grants: Mutex::default(),
+        }
+    }
+
+    /// The engine that tasks are read from.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What a blob is, without fetching it: a client's HEAD.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub async fn facts(&self, asked: &Asked, digest: Digest) -> Result<Arc<LiveTask>, Failure> {
+        self.opened(asked, digest, true).await
+    }
+
+    /// A blob, to be read.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub async fn open(&self, asked: &Asked, digest: Digest) -> Result<Arc<LiveTask>, Failure> {
+        self.opened(asked, digest, false).await
+    }
+
+    async fn opened(
+        &self,
+        asked: &Asked,
+        digest: Digest,
+        only_facts: bool,
+    ) -> Result<Arc<LiveTask>, Failure> {
+        if let Some(live) = self.granted(asked, digest) {
+            return Ok(live);
+        }
+        let ask = Asks::Open(Open {
+            place: Some(asked.place()),
+            digest: digest.to_string(),
+            priority: control::Priority::Pull.into(),
+            only_facts,
+        });
+        match self.link.ask::<Opened>(&asked.request_id, ask).await {
+            Ok(opened) => self.take(asked, digest, opened).await,
+            Err(LinkError::Away) => self.lone.open(asked, digest).await,
+            Err(error) => {
+                tracing::warn!(request = %asked.request_id, %error, "the supernode did not answer; asking the registry itself");
+                self.lone.open(asked, digest).await
+            }
+        }
+    }
+
+    /// A URL, for `dfget`: only a supernode can name it, so without one there is nothing to share.
+    ///
+    /// # Errors
+    /// Why it cannot be had through the swarm.
+    pub async fn open_url(
+        &self,
+        request_id: &str,
+        url: &str,
+        digest: Option<Digest>,
+    ) -> Result<Arc<LiveTask>, Failure> {
+        let ask = Asks::OpenUrl(OpenUrl {
+            url: url.to_owned(),
+            digest: digest.map(|digest| digest.to_string()),
+        });
+        let opened = self
+            .link
+            .ask::<Opened>(request_id, ask)
+            .await
+            .map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
+        if let Some(failure) = opened.failure {
+            return Err(failure.into());
+        }
+        let statements: Vec<_> = opened.statements.into_iter().map(Into::into).collect();
+        let live = self.engine.open(&statements)?;
+        if let Some(signed) = opened.ticket
+            && let Ok(ticket) = signed.believe(self.engine.verifier())
+        {
+            self.tickets.keep(&ticket, signed);
+        }
+        self.engine.hash(&live, digest);
+        Ok(live)
+    }
+
+    /// A blob that is here, and was granted to this client a short time ago.
+    fn granted(&self, asked: &Asked, digest: Digest) -> Option<Arc<LiveTask>> {
+        let key = key(asked, digest);
+        let fresh = lock(&self.grants)
+            .get(&key)
+            .is_some_and(|fresh_until| *fresh_until > Instant::now());
+        let live = self.engine.live(&TaskId::Blob(digest))?;
+        (fresh && live.present().is_full()).then_some(live)
+    }
+
+    async fn take(
+        &self,
+        asked: &Asked,
+        digest: Digest,
+        opened: Opened,
+    ) -> Result<Arc<LiveTask>, Failure> {
+        if let Some(failure) = opened.failure {
+            return Err(failure.into());
+        }
+        let statements: Vec<_> = opened.statements.into_iter().map(Into::into).collect();
+        let live = self.engine.open(&statements)?;
+        if live.id() != TaskId::Blob(digest) {
+            return Err(Failure::new(Kind::Invalid, "the supernode spoke of another blob"));
+        }
+        if let Some(bytes) = opened.inline {
+            self.keep(&live, bytes.into()).await?;
+        }
+        if let Some(signed) = opened.ticket
+            && let Ok(ticket) = signed.believe(self.engine.verifier())
+        {
+            self.tickets.keep(&ticket, signed);
+            self.remember(asked, digest, opened.fresh_seconds);
+        }
+        self.lone.also(live.id(), asked, digest);
+        Ok(live)
+    }
+
+    /// A blob of one piece that came with the answer: a piece like any other.
+    async fn keep(&self, live: &Arc<LiveTask>, bytes: Bytes) -> Result<(), Failure> {
+        if live.layout().pieces() == 0 || live.present().is_full() {
+            return Ok(());
+        }
+        let piece = live.book().verify(0, Unverified::new(bytes))?;
+        live.put(piece, Source::Supernode)
+            .await
+            .map_err(|error| Failure::new(Kind::Other, error.to_string()))
+    }
+
+    fn remember(&self, asked: &Asked, digest: Digest, fresh_seconds: u64) {
+        let now = Instant::now();
+        let fresh_until = now + Duration::from_secs(fresh_seconds.min(24 * 60 * 60));
+        let mut grants = lock(&self.grants);
+        if grants.len() >= MAX_GRANTS {
+            grants.retain(|_, until| *until > now);
+        }
+        grants.insert(key(asked, digest), fresh_until);
+    }
+
+    /// A manifest, by tag or digest.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub async fn manifest(
+        &self,
+        asked: &Asked,
+        reference: Reference,
+        head: bool,
+        accept: Vec<String>,
+    ) -> Result<ManifestReply, Failure> {
+        let ask = Asks::Manifest(Manifest {
+            place: Some(asked.place()),
+            reference: reference.to_string(),
+            accept: accept.clone(),
+            if_none_match: None,
+            head,
+        });
+        match self.link.ask::<Manifested>(&asked.request_id, ask).await {
+            Ok(told) => self.manifested(asked, &reference, told),
+            Err(error) => {
+                tracing::debug!(request = %asked.request_id, %error, "asking the registry itself for a manifest");
+                self.lone.manifest(asked, &reference, head, accept).await
+            }
+        }
+    }
+
+    fn manifested(
+        &self,
+        asked: &Asked,
+        reference: &Reference,
+        told: Manifested,
+    ) -> Result<ManifestReply, Failure> {
+        if let Some(failure) = told.failure {
+            return Err(failure.into());
+        }
+        let digest: Digest = told
+            .digest
+            .parse()
+            .map_err(|_| Failure::new(Kind::Invalid, "the supernode told no digest"))?;
+        if let Some(body) = &told.body {
+            // Bytes reach the client only after their digest was checked here.
+            let actual = Digest::of(body);
+            let asked_for = match reference {
+                Reference::Digest(asked_for) => *asked_for,
+                Reference::Tag(_) => digest,
+            };
+            if actual != digest || actual != asked_for {
+                let expected = asked_for;
+                return Err(content::Mismatch::Whole { expected, actual }.into());
+            }
+        }
+        self.take_grants(asked, told.grants, told.fresh_seconds);
+        Ok(ManifestReply {
+            digest: told.digest,
+            media_type: told.media_type,
+            length: told.length,
+            body: told.body.map(Bytes::from),
+            headers: told.headers,
+        })
+    }
+
+    /// Keeps leave to have the blobs that a manifest lists, with what is known of them, so that the
+    /// pull survives the supernode.
+    fn take_grants(&self, asked: &Asked, grants: Vec<wire::request::Grant>, fresh_seconds: u64) {
+        for grant in grants {
+            let Some(signed) = grant.ticket else { continue };
+            let Ok(ticket) = signed.believe(self.engine.verifier()) else {
+                continue;
+            };
+            let Some(digest) = ticket.task.digest() else {
+                continue;
+            };
+            let statements: Vec<_> = grant.statements.into_iter().map(Into::into).collect();
+            if !statements.is_empty()
+                && let Err(error) = self.engine.open(&statements)
+            {
+                tracing::debug!(%digest, %error, "what was told of a listed blob is of no use");
+            }
+            self.tickets.keep(&ticket, signed);
+            self.remember(asked, digest, fresh_seconds);
+            self.lone.also(ticket.task, asked, digest);
+        }
+    }
+
+    /// A page of tags or referrers.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub async fn page(&self, asked: &Asked, page: Page) -> Result<Said, Failure> {
+        let mut ask = wire::request::Page {
+            place: Some(asked.place()),
+            ..wire::request::Page::default()
+        };
+        match &page {
+            Page::Tags { n, last } => {
+                ask.n = *n;
+                ask.last.clone_from(last);
+            }
+            Page::Referrers {
+                digest,
+                artifact_type,
+            } => {
+                ask.referrers_of = Some(digest.to_string());
+                ask.artifact_type.clone_from(artifact_type);
+            }
+        }
+        match self.link.ask::<Paged>(&asked.request_id, Asks::Page(ask)).await {
+            Ok(Paged {
+                failure: Some(failure),
+                ..
+            }) => Err(failure.into()),
+            Ok(told) => told
+                .said
+                .ok_or_else(|| Failure::new(Kind::Invalid, "the supernode said nothing")),
+            Err(_) => self.lone.page(asked, &page).await,
+        }
+    }
+}
+
+fn key(asked: &Asked, digest: Digest) -> GrantKey {
+    (asked.repository.clone(), digest, CallerId::of(&asked.caller))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,18 @@
+//! The node agent: registry mirror in front, swarm peer behind.
+//!
+//! - [`config`]: what an operator may say; [`app`]: the parts, in the order of their dependence;
+//! - [`mirror`]: what containerd and others talk to; [`gateway`]: from a question to a task;
+//! - [`link`]: the supernode; [`lone`], [`search`]: life without one; [`tickets`]: leave to fetch;
+//! - [`local`]: the door for `dfget`; [`serve`]: pieces for other nodes; [`admin`]: health and metrics.
+
+pub mod admin;
+pub mod app;
+pub mod config;
+pub mod gateway;
+pub mod link;
+pub mod local;
+pub mod lone;
+pub mod mirror;
+pub mod search;
+pub mod serve;
+pub mod tickets;

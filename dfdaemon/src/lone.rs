@@ -1,0 +1,108 @@
+//! Life without a supernode: the node asks the registry itself.
+//!
+//! What it takes from there is provisional: streamed to its own clients, whose last bytes wait for
+//! the SHA-256 of the whole, and given to nobody else before that.
+
+use std::sync::Arc;
+
+use content::{Digest, TaskId};
+use peer::feed::{Feeds, Need};
+use peer::origin::{Origin, OriginKind, RegistryOrigin};
+use peer::{Access, Engine, Failure, LiveTask};
+use registry::{ManifestMethod, ManifestRequest, Page, Reference};
+use wire::request::{Header, Said};
+
+use crate::gateway::{Asked, ManifestReply};
+
+/// The node on its own.
+#[derive(Debug)]
+pub struct Lone {
+    engine: Engine,
+    access: Arc<Access>,
+    feeds: Feeds,
+}
+
+impl Lone {
+    /// A node that turns to the registries of `access` itself.
+    #[must_use]
+    pub const fn new(engine: Engine, access: Arc<Access>, feeds: Feeds) -> Self {
+        Self {
+            engine,
+            access,
+            feeds,
+        }
+    }
+
+    /// A blob, once the registry has granted it to the client.
+    pub(crate) async fn open(&self, asked: &Asked, digest: Digest) -> Result<Arc<LiveTask>, Failure> {
+        let task = TaskId::Blob(digest);
+        let known = self.engine.live(&task);
+        if known.is_some() {
+            self.access
+                .blob(&asked.repository, &digest, &asked.caller)
+                .await?;
+        }
+        self.feeds.describe(task, origin(asked, digest)).await
+    }
+
+    /// Remembers where a task can be had, for the time when no supernode answers.
+    pub(crate) fn also(&self, task: TaskId, asked: &Asked, digest: Digest) {
+        self.feeds.also(task, origin(asked, digest));
+    }
+
+    /// Fetches from the origin what readers of a task want, and nobody else gives.
+    pub(crate) fn need(&self, task: TaskId, need: Need) -> bool {
+        self.feeds.need(task, need)
+    }
+
+    pub(crate) async fn manifest(
+        &self,
+        asked: &Asked,
+        reference: &Reference,
+        head: bool,
+        accept: Vec<String>,
+    ) -> Result<ManifestReply, Failure> {
+        let request = ManifestRequest {
+            method: if head { ManifestMethod::Head } else { ManifestMethod::Get },
+            accept,
+            if_none_match: None,
+        };
+        let answer = self
+            .access
+            .manifest(&asked.repository, reference, &request, &asked.caller)
+            .await?;
+        Ok(ManifestReply {
+            digest: answer.digest.to_string(),
+            media_type: answer.media_type,
+            length: answer.length,
+            body: answer.body,
+            headers: answer.headers.into_iter().map(header).collect(),
+        })
+    }
+
+    pub(crate) async fn page(&self, asked: &Asked, page: &Page) -> Result<Said, Failure> {
+        let passed = self
+            .access
+            .registries()
+            .get_page(&asked.repository, page, &asked.caller)
+            .await?;
+        Ok(Said {
+            status: u32::from(passed.status),
+            headers: passed.headers.into_iter().map(header).collect(),
+            body: passed.body.to_vec(),
+        })
+    }
+}
+
+fn header((name, value): (String, String)) -> Header {
+    Header { name, value }
+}
+
+fn origin(asked: &Asked, digest: Digest) -> Origin {
+    Origin::Registry(RegistryOrigin {
+        repository: asked.repository.clone(),
+        digest,
+        kind: OriginKind::Blob,
+        caller: asked.caller.clone(),
+    })
+}

@@ -1,0 +1,40 @@
+//! The node's own leave to fetch tasks from others.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use content::TaskId;
+use peer::serve::unix_now;
+use wire::{SignedTicket, Ticket};
+
+/// So many tickets are kept; the first to end go first.
+const MAX_TICKETS: usize = 50_000;
+
+/// Tickets by task, the one that lasts longest of each.
+#[derive(Debug, Default)]
+pub struct Tickets {
+    kept: Mutex<HashMap<TaskId, (u64, SignedTicket)>>,
+}
+
+impl Tickets {
+    /// Keeps a believed ticket.
+    pub fn keep(&self, ticket: &Ticket, signed: SignedTicket) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MAX_TICKETS {
+            let now = unix_now();
+            kept.retain(|_, (expires, _)| *expires > now);
+        }
+        let entry = kept.entry(ticket.task).or_insert((0, SignedTicket::default()));
+        if ticket.expires > entry.0 {
+            *entry = (ticket.expires, signed);
+        }
+    }
+
+    /// The ticket for a task, if there is one that has not ended.
+    #[must_use]
+    pub fn get(&self, task: &TaskId) -> Option<SignedTicket> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (expires, signed) = kept.get(task)?;
+        (*expires > unix_now()).then(|| signed.clone())
+    }
+}

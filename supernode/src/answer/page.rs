@@ -1,0 +1,53 @@
+//! Pages of tags and referrers: handed through, in the caller's name, and never kept.
+
+use content::Digest;
+use peer::Failure;
+use wire::request::{Header, Kind, Page, Paged, Said};
+
+use super::{Answers, Asked};
+
+impl Answers {
+    /// Asks the registry for a page.
+    pub async fn page(&self, request_id: &str, ask: Page) -> Paged {
+        match self.paged(ask).await {
+            Ok(said) => Paged {
+                failure: None,
+                said: Some(said),
+            },
+            Err(failure) => {
+                tracing::info!(request = %request_id, error = %failure, "a page is not to be had");
+                Paged {
+                    failure: Some(failure.into()),
+                    said: None,
+                }
+            }
+        }
+    }
+
+    async fn paged(&self, ask: Page) -> Result<Said, Failure> {
+        let asked = Asked::read(ask.place)?;
+        let page = match ask.referrers_of {
+            Some(digest) => registry::Page::Referrers {
+                digest: digest
+                    .parse::<Digest>()
+                    .map_err(|error| Failure::new(Kind::Invalid, error.to_string()))?,
+                artifact_type: ask.artifact_type,
+            },
+            None => registry::Page::Tags {
+                n: ask.n,
+                last: ask.last,
+            },
+        };
+        let passed = self
+            .access
+            .registries()
+            .get_page(&asked.repository, &page, &asked.caller)
+            .await?;
+        let header = |(name, value): (String, String)| Header { name, value };
+        Ok(Said {
+            status: u32::from(passed.status),
+            headers: passed.headers.into_iter().map(header).collect(),
+            body: passed.body.to_vec(),
+        })
+    }
+}

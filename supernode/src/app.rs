@@ -1,0 +1,219 @@
+//! The parts of a supernode, made in the order of their dependence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use content::Attestor;
+use peer::feed::{Belief, FeedEvent, Feeds};
+use peer::serve::Uploader;
+use peer::{Access, Engine, NoPlan};
+use registry::Registries;
+use schedule::{Event, NodeFacts, NodeId};
+use store::{Store, StoreConfig};
+use telemetry::health::Health;
+use telemetry::lifecycle::Lifecycle;
+use telemetry::metrics::Metrics;
+use telemetry::units::Rate;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use transport::{Authority, Endpoint, JoinString, Limits};
+
+use crate::answer::Answers;
+use crate::config::Config;
+use crate::door::Door;
+use crate::http;
+use crate::swarm::Swarm;
+
+/// Idle tasks are let go of so often.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// Runs a supernode until it is told to stop.
+///
+/// # Errors
+/// If a part cannot be made: an address in use, a store that is another's, no cluster identity.
+pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let health = Health::awaiting(["nodes"]);
+    let metrics = Metrics::new("supernode", env!("CARGO_PKG_VERSION"));
+    let counters = peer::Metrics::default();
+    metrics.register(|registry| counters.register(registry));
+    let metrics = Arc::new(metrics);
+    serve_http(&config, &lifecycle, Arc::clone(&metrics), &health).await?;
+
+    let authority = Arc::new(authority(&config)?);
+    let store = Store::open(StoreConfig {
+        quota_bytes: config.store.quota.as_u64(),
+        ..StoreConfig::new(config.state_dir.join("store"))
+    })
+    .with_context(|| format!("the store in {} cannot be opened", config.state_dir.display()))?;
+    let engine = Engine::new(
+        Arc::new(store),
+        authority.verifier(),
+        Arc::new(NoPlan),
+        counters,
+    );
+
+    let registries = Registries::new(config.registries.clone()).context("registries")?;
+    let (events_in, events) = mpsc::unbounded_channel();
+    let attestor = Attestor::new(authority.signer());
+    let belief = Belief::Attest(attestor);
+    let feeds = Feeds::new(engine.clone(), registries.clone(), belief, events_in);
+    let swarm = Swarm::new(
+        engine.clone(),
+        feeds.clone(),
+        authority.signer(),
+        config.access.ticket,
+        cache_facts(&config),
+    );
+    tokio::spawn(swarm.clone().run());
+    tokio::spawn(show_swarm(metrics, swarm.clone()));
+    tokio::spawn(hear_origin(swarm.clone(), events, engine.clone()));
+    tokio::spawn(sweep(engine.clone()));
+
+    let endpoint = Endpoint::bind_supernode(
+        config.nodes.listen,
+        Arc::clone(&authority),
+        &config.name,
+        Limits {
+            // A node that died is noticed within seconds, so that its transfers go elsewhere.
+            idle_timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(1),
+            ..Limits::supernode()
+        },
+    )
+    .with_context(|| format!("nodes.listen: cannot listen on {}", config.nodes.listen))?;
+    let access = Access::new(registries, config.access.readable, config.access.holds);
+    let door = Door {
+        swarm: swarm.clone(),
+        uploader: Arc::new(Uploader::new(
+            engine.clone(),
+            authority.verifier(),
+            config.nodes.upload_slots as usize,
+            per_second(config.nodes.upload_limit),
+        )),
+        answers: Arc::new(Answers {
+            access: Arc::new(access),
+            engine,
+            feeds,
+            swarm,
+        }),
+        authority,
+    };
+    tokio::spawn(door.run(endpoint));
+    health.set("nodes", Ok(()));
+    tracing::info!(nodes = %config.nodes.listen, http = %config.http.listen, "ready");
+    lifecycle.ready();
+    lifecycle.run_until_stopped().await?;
+    Ok(())
+}
+
+/// The string with which nodes join; the cluster is made if there is none yet.
+///
+/// # Errors
+/// If the cluster's identity cannot be read or made, or no address is configured.
+pub fn join_string(config: &Config) -> anyhow::Result<JoinString> {
+    let addresses = addresses(config);
+    anyhow::ensure!(
+        !addresses.is_empty(),
+        "set nodes.advertise to the host and port at which nodes reach this supernode"
+    );
+    Ok(authority(config)?.join_string(&addresses))
+}
+
+/// How nodes reach this supernode: as configured, or where it listens.
+fn addresses(config: &Config) -> Vec<String> {
+    let listen = config.nodes.listen;
+    match &config.nodes.advertise {
+        advertised if !advertised.is_empty() => advertised.clone(),
+        _ if listen.ip().is_unspecified() => Vec::new(),
+        _ => vec![listen.to_string()],
+    }
+}
+
+fn authority(config: &Config) -> anyhow::Result<Authority> {
+    let path = config.state_dir.join("cluster.json");
+    std::fs::create_dir_all(&config.state_dir)
+        .with_context(|| format!("cannot make {}", config.state_dir.display()))?;
+    let authority = Authority::load_or_create(&path)
+        .with_context(|| format!("the cluster's identity in {}", path.display()))?;
+    authority.set_supernodes(addresses(config));
+    Ok(authority)
+}
+
+fn cache_facts(config: &Config) -> NodeFacts {
+    let rate = per_second(config.nodes.upload_limit);
+    NodeFacts {
+        upload_slots: config.nodes.upload_slots,
+        upload_bytes_per_s: (rate > 0).then_some(rate),
+        zone: String::new(),
+        rack: String::new(),
+        can_serve: true,
+    }
+}
+
+async fn serve_http(
+    config: &Config,
+    lifecycle: &Lifecycle,
+    metrics: Arc<Metrics>,
+    health: &Health,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.http.listen)
+        .await
+        .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
+    let routes = http::routes(metrics, health.clone());
+    let token = lifecycle.token();
+    lifecycle.spawn("http", async move {
+        axum::serve(listener, routes)
+            .with_graceful_shutdown(async move { token.cancelled().await })
+            .await
+    });
+    Ok(())
+}
+
+/// What the origin's streams tell goes to the scheduler.
+async fn hear_origin(
+    swarm: Swarm,
+    mut events: mpsc::UnboundedReceiver<FeedEvent>,
+    engine: Engine,
+) {
+    while let Some(event) = events.recv().await {
+        match event {
+            FeedEvent::Piece(task, index) => {
+                let Some(live) = engine.live(&task) else { continue };
+                let mut pieces = content::PieceSet::none(live.layout().pieces());
+                pieces.insert(index);
+                swarm.apply(Event::Has {
+                    node: NodeId::CACHE,
+                    task,
+                    pieces,
+                });
+            }
+            FeedEvent::Failed(task, failure) => {
+                tracing::warn!(%task, error = %failure, "the origin failed");
+                swarm.fail(task, &failure);
+            }
+        }
+    }
+}
+
+/// A rate as the engine takes it: 0 means no limit.
+fn per_second(rate: Rate) -> u64 {
+    rate.limit().map_or(0, std::num::NonZeroU64::get)
+}
+
+/// Shows what the scheduler knows.
+async fn show_swarm(metrics: Arc<Metrics>, swarm: Swarm) {
+    let help = "Nodes that are connected and have told all that they hold";
+    let nodes = metrics.gauge("nodes_ready", help);
+    loop {
+        nodes.set(i64::try_from(swarm.ready_nodes()).unwrap_or(i64::MAX));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn sweep(engine: Engine) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        engine.sweep();
+    }
+}

@@ -1,0 +1,436 @@
+//! The scheduler's one owner: events of nodes and of the origin go in, leases go out.
+//!
+//! `schedule::Swarm` decides; this file knows the clock, the names behind the numbers, and where a
+//! decision is sent. Events are applied as they come, under a lock held for microseconds; one
+//! planner task turns batches of them into decisions.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use content::statement::Said;
+use content::{Layout, PieceSet, Run, SignedStatement, Signer, Statement, TaskId};
+use peer::feed::{Feeds, Need};
+use peer::serve::unix_now;
+use peer::{Engine, Failure};
+use schedule::{Decision, Event, Lease, NodeFacts, NodeId, Swarm as Scheduler};
+use tokio::sync::{Notify, mpsc};
+use wire::control::{self, FromSupernode, SupernodeSays, TaskFailed};
+use wire::{SignedTicket, Ticket};
+
+/// The swarm, shared by all sessions and answers.
+#[derive(Clone)]
+pub struct Swarm {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: Mutex<State>,
+    work: Notify,
+    started: Instant,
+    engine: Engine,
+    feeds: Feeds,
+    signer: Arc<Signer>,
+    ticket_life: Duration,
+}
+
+struct State {
+    scheduler: Scheduler,
+    nodes: HashMap<NodeId, Node>,
+    names: HashMap<String, NodeId>,
+    next_node: u64,
+    needs: HashMap<TaskId, Need>,
+    interested: HashMap<TaskId, BTreeSet<NodeId>>,
+    told: HashMap<TaskId, Vec<SignedStatement>>,
+}
+
+/// A connected node.
+struct Node {
+    name: String,
+    address: String,
+    out: mpsc::Sender<FromSupernode>,
+    /// Whether it has told all that it holds.
+    ready: bool,
+}
+
+/// A node that says hello.
+#[derive(Debug)]
+pub struct Newcomer {
+    /// Its name, from its certificate.
+    pub name: String,
+    /// Where other nodes reach it.
+    pub address: String,
+    /// What the scheduler should know of it.
+    pub facts: NodeFacts,
+    /// Where messages to it go. A node that does not drain it is cut off.
+    pub out: mpsc::Sender<FromSupernode>,
+}
+
+impl Swarm {
+    /// A swarm without nodes, whose cache is `engine`, filled by `feeds`.
+    #[must_use]
+    pub fn new(
+        engine: Engine,
+        feeds: Feeds,
+        signer: Arc<Signer>,
+        ticket_life: Duration,
+        cache: NodeFacts,
+    ) -> Self {
+        let mut scheduler = Scheduler::new(schedule::Policy::default(), unix_now());
+        let joined = Event::Joined {
+            node: NodeId::CACHE,
+            facts: cache,
+        };
+        scheduler.apply(joined, 0);
+        let state = State {
+            scheduler,
+            nodes: HashMap::new(),
+            names: HashMap::new(),
+            next_node: 1,
+            needs: HashMap::new(),
+            interested: HashMap::new(),
+            told: HashMap::new(),
+        };
+        Self {
+            inner: Arc::new(Inner {
+                state: Mutex::new(state),
+                work: Notify::new(),
+                started: Instant::now(),
+                engine,
+                feeds,
+                signer,
+                ticket_life,
+            }),
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // Every step leaves the state whole, so a panicked holder harms nobody.
+        self.inner
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.inner.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Tells the scheduler something; a plan follows soon.
+    pub fn apply(&self, event: Event) {
+        let now = self.now();
+        self.state().scheduler.apply(event, now);
+        self.inner.work.notify_one();
+    }
+
+    /// A node has come. A former session of the same name is over.
+    pub fn join(&self, newcomer: Newcomer) -> NodeId {
+        let now = self.now();
+        let mut state = self.state();
+        if let Some(former) = state.names.get(&newcomer.name).copied() {
+            state.leave(former, now);
+        }
+        let id = NodeId(state.next_node);
+        state.next_node += 1;
+        state.names.insert(newcomer.name.clone(), id);
+        let joined = Event::Joined {
+            node: id,
+            facts: newcomer.facts,
+        };
+        state.scheduler.apply(joined, now);
+        state.nodes.insert(
+            id,
+            Node {
+                name: newcomer.name,
+                address: newcomer.address,
+                out: newcomer.out,
+                ready: false,
+            },
+        );
+        id
+    }
+
+    /// A node has gone.
+    pub fn leave(&self, node: NodeId) {
+        let now = self.now();
+        self.state().leave(node, now);
+        self.inner.work.notify_one();
+    }
+
+    /// A node has told all that it holds.
+    pub fn ready(&self, node: NodeId) {
+        if let Some(node) = self.state().nodes.get_mut(&node) {
+            node.ready = true;
+        }
+    }
+
+    /// How many nodes are connected and have told all that they hold.
+    #[must_use]
+    pub fn ready_nodes(&self) -> usize {
+        self.state().nodes.values().filter(|node| node.ready).count()
+    }
+
+    /// A task is known: its cut, and what our own cache holds of it.
+    pub fn know(&self, task: TaskId, layout: Layout, cached: PieceSet) {
+        let now = self.now();
+        let mut state = self.state();
+        state.scheduler.apply(Event::Task { task, layout }, now);
+        let has = Event::Has {
+            node: NodeId::CACHE,
+            task,
+            pieces: cached,
+        };
+        state.scheduler.apply(has, now);
+        // What was needed before anybody said where it comes from.
+        let need = state.needs.get(&task).cloned();
+        drop(state);
+        if let Some(need) = need {
+            self.inner.feeds.need(task, need);
+        }
+        self.inner.work.notify_one();
+    }
+
+    /// A node opened a task: it is told what becomes of it.
+    pub fn interest(&self, name: &str, task: TaskId) {
+        let mut state = self.state();
+        if let Some(node) = state.names.get(name).copied() {
+            state.interested.entry(task).or_default().insert(node);
+        }
+    }
+
+    /// What nodes told of a task that our own cache does not know.
+    #[must_use]
+    pub fn told(&self, task: &TaskId) -> Vec<SignedStatement> {
+        self.state().told.get(task).cloned().unwrap_or_default()
+    }
+
+    /// A node told what was once signed of a task.
+    pub fn tell(&self, task: TaskId, statements: Vec<SignedStatement>) {
+        let mut state = self.state();
+        let told = state.told.entry(task).or_default();
+        for statement in statements {
+            if !told.contains(&statement) {
+                told.push(statement);
+            }
+        }
+    }
+
+    /// Whether some node, not only the cache, holds pieces of the task.
+    #[must_use]
+    pub fn is_held_by_nodes(&self, task: &TaskId) -> bool {
+        self.state()
+            .scheduler
+            .holders(task)
+            .iter()
+            .any(|node| *node != NodeId::CACHE)
+    }
+
+    /// A task came to nothing: everybody who waits for it learns why.
+    pub fn fail(&self, task: TaskId, failure: &Failure) {
+        let wrong = failure.kind == wire::request::Kind::Mismatch;
+        let message = TaskFailed {
+            task: task.to_string(),
+            failure: Some(failure.clone().into()),
+            drop: wrong,
+        };
+        let now = self.now();
+        let mut state = self.state();
+        state.scheduler.apply(Event::Forget { task }, now);
+        state.needs.remove(&task);
+        state.told.remove(&task);
+        for node in state.interested.remove(&task).unwrap_or_default() {
+            state.send(node, SupernodeSays::Failed(message.clone()));
+        }
+        drop(state);
+        self.inner.feeds.forget(&task);
+        self.inner.engine.fail(&task, failure.clone(), wrong);
+    }
+
+    /// The whole of a task matched: its digests are signed once more, as a whole, and told.
+    pub fn whole(&self, task: TaskId) {
+        let Some(live) = self.inner.engine.live(&task) else {
+            return;
+        };
+        let signed = self.sign(&live, live.layout().all(), true);
+        for statement in &signed {
+            if let Err(error) = live.learn_signed(statement.clone(), self.inner.engine.verifier()) {
+                tracing::warn!(%task, %error, "a whole task's statement could not be kept");
+            }
+        }
+        let state = self.state();
+        for node in state.interested.get(&task).into_iter().flatten() {
+            for statement in &signed {
+                state.send(*node, SupernodeSays::Learnt(statement.clone().into()));
+            }
+        }
+    }
+
+    /// What we say of a run of pieces, as far as their digests are known, in as many statements as
+    /// it takes.
+    #[must_use]
+    pub fn sign(&self, live: &peer::LiveTask, run: Run, whole: bool) -> Vec<SignedStatement> {
+        let book = live.book();
+        let mut statements = Vec::new();
+        let mut first = run.first;
+        loop {
+            let end = run.end.min(first.saturating_add(4096));
+            let digests: Vec<_> = (first..end).map_while(|index| book.digest(index)).collect();
+            let count = u32::try_from(digests.len()).unwrap_or(0);
+            let said = Said {
+                task: live.id(),
+                layout: live.layout(),
+                whole,
+                media_type: live.stored().media_type(),
+                first,
+                digests,
+            };
+            statements.push(Statement::sign(said, &self.inner.signer).1);
+            first += count;
+            if count == 0 || first >= run.end {
+                return statements;
+            }
+        }
+    }
+
+    /// Leave for a node to have a task.
+    #[must_use]
+    pub fn ticket(&self, task: TaskId, node: &str) -> SignedTicket {
+        Ticket {
+            task,
+            expires: unix_now() + self.inner.ticket_life.as_secs(),
+            node: node.to_owned(),
+        }
+        .sign(&self.inner.signer)
+    }
+
+    /// Plans whenever something happened or a time has come; never ends.
+    pub async fn run(self) {
+        loop {
+            let timer = self.state().scheduler.next_timer();
+            let pause = timer.map_or(Duration::from_secs(1), |at| {
+                Duration::from_millis(at.saturating_sub(self.now()))
+            });
+            tokio::select! {
+                () = self.inner.work.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+            let now = self.now();
+            let decisions = self.state().scheduler.plan(now);
+            for decision in decisions {
+                self.carry_out(decision);
+            }
+        }
+    }
+
+    fn carry_out(&self, decision: Decision) {
+        match decision {
+            Decision::Lease(lease) => self.lease(lease),
+            Decision::Cancel { lease, node } => {
+                let cancel = control::Cancel { lease: lease.0 };
+                self.state().send(node, SupernodeSays::Cancel(cancel));
+            }
+            Decision::Need {
+                task,
+                pieces,
+                urgent_first,
+                ..
+            } => {
+                let need = Need {
+                    pieces,
+                    urgent: urgent_first,
+                };
+                self.state().needs.insert(task, need.clone());
+                self.inner.feeds.need(task, need);
+            }
+            Decision::SetAside { node, task } => {
+                let name = self.state().name(node);
+                tracing::warn!(node = %name, %task, "set aside: it sent wrong bytes, or claims what it has not");
+            }
+        }
+    }
+
+    fn lease(&self, lease: Lease) {
+        let Some(live) = self.inner.engine.live(&lease.task) else {
+            return;
+        };
+        let statements = self.sign(&live, lease.run, false);
+        let state = self.state();
+        let Some(node) = state.nodes.get(&lease.node) else {
+            return;
+        };
+        let (parent, address) = match state.nodes.get(&lease.parent) {
+            Some(parent) => (parent.name.clone(), parent.address.clone()),
+            None => (String::new(), String::new()), // our own cache
+        };
+        let message = control::Lease {
+            lease: lease.id.0,
+            task: lease.task.to_string(),
+            first: lease.run.first,
+            end: lease.run.end,
+            parent,
+            address,
+            ticket: Some(self.ticket(lease.task, &node.name)),
+            statements: statements.into_iter().map(Into::into).collect(),
+            priority: wire_priority(lease.priority).into(),
+        };
+        state.send(lease.node, SupernodeSays::Lease(message));
+    }
+}
+
+impl State {
+    fn leave(&mut self, id: NodeId, now: u64) {
+        let Some(node) = self.nodes.remove(&id) else {
+            return;
+        };
+        if self.names.get(&node.name) == Some(&id) {
+            self.names.remove(&node.name);
+        }
+        for nodes in self.interested.values_mut() {
+            nodes.remove(&id);
+        }
+        self.scheduler.apply(Event::Left { node: id }, now);
+    }
+
+    fn name(&self, id: NodeId) -> String {
+        self.nodes
+            .get(&id)
+            .map_or_else(|| "the cache".into(), |node| node.name.clone())
+    }
+
+    /// Sends without waiting: a node whose queue is full does not drain it, and its leases run out
+    /// by themselves.
+    fn send(&self, id: NodeId, says: SupernodeSays) {
+        if let Some(node) = self.nodes.get(&id)
+            && node.out.try_send(FromSupernode { says: Some(says) }).is_err()
+        {
+            tracing::warn!(node = %node.name, "it does not read what it is told");
+        }
+    }
+}
+
+/// The scheduler's priority as the wire has it.
+const fn wire_priority(priority: schedule::Priority) -> control::Priority {
+    match priority {
+        schedule::Priority::Blocked => control::Priority::Blocked,
+        schedule::Priority::Pull => control::Priority::Pull,
+        schedule::Priority::Prefetch => control::Priority::Prefetch,
+        schedule::Priority::Preheat => control::Priority::Preheat,
+    }
+}
+
+/// The wire's priority as the scheduler has it.
+#[must_use]
+pub const fn schedule_priority(priority: control::Priority) -> schedule::Priority {
+    match priority {
+        control::Priority::Blocked => schedule::Priority::Blocked,
+        control::Priority::Pull => schedule::Priority::Pull,
+        control::Priority::Prefetch => schedule::Priority::Prefetch,
+        control::Priority::Preheat => schedule::Priority::Preheat,
+    }
+}
+
+impl std::fmt::Debug for Swarm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Swarm").finish_non_exhaustive()
+    }
+}
