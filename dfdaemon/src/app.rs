@@ -172,7 +172,7 @@ async fn renew(endpoint: Endpoint, link: Link, path: PathBuf) {
             continue;
         }
         tokio::time::sleep(RENEW_AGAIN).await;
-        let Some(connection) = link.connection().borrow().clone() else {
+        let Some(connection) = link.connection().borrow().connection.clone() else {
             continue;
         };
         match transport::renew(&connection, &endpoint.identity()).await {
@@ -265,7 +265,7 @@ fn show_link(metrics: &Metrics, link: &Link) {
     let mut connection = link.connection();
     tokio::spawn(async move {
         loop {
-            connected.set(i64::from(connection.borrow_and_update().is_some()));
+            connected.set(i64::from(connection.borrow_and_update().connection.is_some()));
             if connection.changed().await.is_err() {
                 return;
             }

@@ -166,6 +166,7 @@ impl Gateway {
             self.tickets.keep(&ticket, signed);
         }
         self.engine.hash(&live, digest);
+        self.link.introduced(live.id());
         Ok(live)
     }
 
@@ -176,7 +177,12 @@ impl Gateway {
             .get(&key)
             .is_some_and(|fresh_until| *fresh_until > Instant::now());
         let live = self.engine.live(&TaskId::Blob(digest))?;
-        (fresh && live.present().is_full()).then_some(live)
+        if !fresh || !live.present().is_full() {
+            return None;
+        }
+        // Should a piece prove bad on its way out, it has to come from somewhere.
+        self.lone.also(live.id(), asked, digest);
+        Some(live)
     }
 
     async fn take(
@@ -203,6 +209,7 @@ impl Gateway {
             self.remember(asked, digest, opened.fresh_seconds);
         }
         self.lone.also(live.id(), asked, digest);
+        self.link.introduced(live.id());
         Ok(live)
     }
 

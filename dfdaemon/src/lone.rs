@@ -55,6 +55,16 @@ impl Lone {
         self.feeds.need(task, need)
     }
 
+    /// Stops reading the origin: a supernode takes the task over.
+    pub(crate) async fn pause(&self, task: &TaskId) {
+        self.feeds.pause(task).await;
+    }
+
+    /// Where a task can be had, as far as clients said.
+    pub(crate) fn origins(&self, task: &TaskId) -> Vec<Origin> {
+        self.feeds.origins(task)
+    }
+
     pub(crate) async fn manifest(
         &self,
         asked: &Asked,

@@ -12,11 +12,11 @@ use futures_util::future::join_all;
 use peer::feed::Need;
 use peer::fetch::{Ask, fetch_run};
 use peer::limits::Limiter;
-use peer::{Engine, LiveTask};
+use peer::{Engine, Failure, LiveTask};
 use transport::{Connection, Endpoint, Expect};
 use wire::control::Priority;
 use wire::data::{Describe, Description, KnownPeer, Verdict};
-use wire::request::{Asks, Request};
+use wire::request::{Asks, Kind, Request};
 
 use crate::lone::Lone;
 use crate::tickets::Tickets;
@@ -26,6 +26,9 @@ const DESCRIBE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Between two rounds of asking.
 const ROUND: Duration = Duration::from_millis(500);
+
+/// So many rounds without hope end the task: some twenty seconds, time for a supernode to return.
+const PATIENCE: u32 = 40;
 
 /// The most pieces asked of one peer in one go.
 const RUN: u32 = 16;
@@ -54,23 +57,31 @@ struct Holder {
 impl Search {
     /// Fetches what readers of `live` want until nobody wants more.
     pub async fn run(self, live: Arc<LiveTask>) {
+        let mut hopeless = 0;
         while let Some(want) = live.want() {
             let missing = missing(&live, want.run);
             if !missing.is_empty() {
-                self.round(&live, missing, want.reader_at, want.priority).await;
+                let hope = self.round(&live, missing, want.reader_at, want.priority).await;
+                hopeless = if hope { 0 } else { hopeless + 1 };
+            }
+            if hopeless >= PATIENCE {
+                let alone = "no supernode answers, no peer has it, and nobody said where it comes from";
+                self.engine.fail(&live.id(), Failure::new(Kind::Other, alone), false);
+                return;
             }
             let mut changes = live.changes();
             let _ = tokio::time::timeout(ROUND, changes.changed()).await;
         }
     }
 
+    /// Says whether there is hope: a peer that holds something, or an origin.
     async fn round(
         &self,
         live: &Arc<LiveTask>,
         missing: PieceSet,
         reader_at: PieceIndex,
         priority: Priority,
-    ) {
+    ) -> bool {
         let holders = self.holders(live).await;
         let shares = share(live, &holders, &missing);
         let mut rest = missing;
@@ -82,11 +93,12 @@ impl Search {
             pieces: rest,
             urgent,
         };
-        self.lone.need(live.id(), need);
+        let nowhere = !need.pieces.is_empty() && !self.lone.need(live.id(), need);
         let fetching = holders.iter().zip(&shares).map(|(holder, pieces)| {
             self.take(live, &holder.connection, pieces, priority)
         });
         join_all(fetching).await;
+        !nowhere || !holders.is_empty()
     }
 
     /// The peers that answer, and what they hold. Peers of peers are asked in the next round.

@@ -52,6 +52,8 @@ listen = "127.0.0.1:${ports[1]}"
 address = "127.0.0.1:${ports[1]}"
 [admin]
 listen = "127.0.0.1:${ports[2]}"
+[local]
+socket = "$WORK/dfdaemon$n.sock"
 [supernode]
 join = "$JOIN"
 [log]

@@ -187,6 +187,22 @@ impl Feeds {
         }
     }
 
+    /// Stops a task's stream and lets go of its connection; its origins are remembered.
+    pub async fn pause(&self, id: &TaskId) {
+        let feed = lock(&self.inner.feeds).get(id).map(Arc::clone);
+        if let Some(feed) = feed {
+            feed.need.send_replace(Need::default());
+            feed.open.lock().await.take();
+        }
+    }
+
+    /// Where a task can be had, as far as anybody said; the latest asker last.
+    #[must_use]
+    pub fn origins(&self, id: &TaskId) -> Vec<Origin> {
+        let feed = lock(&self.inner.feeds).get(id).map(Arc::clone);
+        feed.map(|feed| lock(&feed.origins).clone()).unwrap_or_default()
+    }
+
     /// Forgets a task's origins and their credentials.
     pub fn forget(&self, id: &TaskId) {
         if let Some(feed) = lock(&self.inner.feeds).remove(id) {

@@ -39,10 +39,6 @@ impl Bits {
         self.words.get(index).copied().unwrap_or(0)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.words.iter().all(|word| *word == 0)
-    }
-
     /// The first piece at or after `from`.
     pub(crate) fn first_at(&self, from: PieceIndex) -> Option<PieceIndex> {
         let mut index = from as usize / 64;

@@ -17,11 +17,11 @@ pub struct Health {
 impl Health {
     /// A process of which these conditions are still to be reported.
     pub fn awaiting<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        let health = Self::default();
-        for name in names {
-            health.set(name, Err("starting".to_owned()));
+        let starting = |name: &str| (name.to_owned(), Err("starting".to_owned()));
+        let conditions = names.into_iter().map(starting).collect();
+        Self {
+            conditions: Arc::new(Mutex::new(conditions)),
         }
-        health
     }
 
     /// Says how `name` is now: fine, or not for this reason.

@@ -1,11 +1,10 @@
 //! Keeps the connection to a supernode, whichever of them answers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use content::TaskId;
-use peer::feed::Need;
 use peer::limits::Limiter;
 use peer::{Engine, Want};
 use tokio::sync::mpsc;
@@ -13,8 +12,9 @@ use tokio::task::AbortHandle;
 use transport::{Connection, Endpoint, Expect};
 use wire::control::Hello;
 
+use super::introduce::introduce;
 use super::lease::{Running, Transfers};
-use super::{LinkEnds, Told, session};
+use super::{LinkEnds, State, Told, session};
 use crate::search::Search;
 
 /// What the driver works with.
@@ -44,6 +44,10 @@ pub struct Driver {
     pub(super) transfers: Transfers,
     pub(super) ended: mpsc::UnboundedReceiver<Running>,
     searches: HashMap<TaskId, AbortHandle>,
+    /// The tasks that the present supernode knows.
+    introduced: HashSet<TaskId>,
+    /// The tasks that it is being told of.
+    introducing: HashSet<TaskId>,
 }
 
 /// The pause after a failed attempt, doubled each time up to the longest.
@@ -68,6 +72,8 @@ impl Driver {
             transfers,
             ended,
             searches: HashMap::new(),
+            introduced: HashSet::new(),
+            introducing: HashSet::new(),
         }
     }
 
@@ -93,9 +99,10 @@ impl Driver {
     }
 
     async fn converse(&mut self, connection: Connection) {
-        self.stop_searches();
+        self.introduced.clear();
+        self.introducing.clear();
         let ended = session::hold(self, &connection).await;
-        self.ends.connection.send_replace(None);
+        self.ends.connection.send_replace(State::new(None));
         match ended {
             Ok(()) => tracing::warn!("the supernode has gone; going on without it"),
             Err(error) => {
@@ -113,7 +120,7 @@ impl Driver {
             tokio::select! {
                 () = &mut until => return,
                 told = self.ends.told.recv() => match told {
-                    Some(told) => { self.note(&told); }
+                    Some(told) => { let _ = self.note(&told, None); }
                     None => return,
                 },
                 Some(_) = self.ended.recv() => {}
@@ -121,10 +128,10 @@ impl Driver {
         }
     }
 
-    /// Sees to it that every wanted task is searched for.
-    fn search(&mut self) {
+    /// Sees to it that every wanted task that no supernode sees to is searched for.
+    pub(super) fn search(&mut self) {
         self.searches.retain(|_, search| !search.is_finished());
-        for task in self.wants.keys() {
+        for task in self.wants.keys().filter(|task| !self.introduced.contains(task)) {
             if !self.searches.contains_key(task)
                 && let Some(live) = self.parts.engine.live(task)
             {
@@ -134,22 +141,70 @@ impl Driver {
         }
     }
 
-    /// A supernode answers: it knows better where pieces are than we do.
-    fn stop_searches(&mut self) {
-        for (task, search) in self.searches.drain() {
+    /// A supernode sees to the task: it knows better where pieces are than we do.
+    fn stop_search(&mut self, task: TaskId) {
+        if let Some(search) = self.searches.remove(&task) {
             search.abort();
-            self.parts.search.lone.need(task, Need::default());
         }
+        let lone = Arc::clone(&self.parts.search.lone);
+        tokio::spawn(async move { lone.pause(&task).await });
     }
 
-    /// Remembers what is wanted.
-    pub(super) fn note(&mut self, told: &Told) {
+    /// Tells the supernode behind `connection` of a task, if it does not know it yet.
+    pub(super) fn introduce(&mut self, connection: &Connection, task: TaskId) {
+        if self.introduced.contains(&task) || !self.introducing.insert(task) {
+            return;
+        }
+        let (connection, engine) = (connection.clone(), self.parts.engine.clone());
+        let tickets = Arc::clone(&self.parts.search.tickets);
+        let origins = self.parts.search.lone.origins(&task);
+        let tell = self.ends.tell.clone();
+        tokio::spawn(async move {
+            let taken = introduce(connection, engine, &tickets, task, origins).await;
+            // Nobody listens only when the process ends.
+            let _ = tell.send(if taken {
+                Told::Introduced(task)
+            } else {
+                Told::NotTaken(task)
+            });
+        });
+    }
+
+    /// Takes in what the rest of the node says; with a supernode at hand, what it is to be told.
+    pub(super) fn note(
+        &mut self,
+        told: &Told,
+        connection: Option<&Connection>,
+    ) -> Option<(TaskId, Option<Want>)> {
         match told {
             Told::Wanted(task, Some(want)) => {
                 self.wants.insert(*task, *want);
+                if self.introduced.contains(task) {
+                    return Some((*task, Some(*want)));
+                }
+                if let Some(connection) = connection {
+                    self.introduce(connection, *task);
+                }
+                None
             }
             Told::Wanted(task, None) => {
                 self.wants.remove(task);
+                self.introduced.contains(task).then_some((*task, None))
+            }
+            Told::Introduced(task) => {
+                connection?;
+                self.introducing.remove(task);
+                self.introduced.insert(*task);
+                self.stop_search(*task);
+                let want = self.wants.get(task)?;
+                Some((*task, Some(*want)))
+            }
+            Told::NotTaken(task) => {
+                self.introducing.remove(task);
+                if let Some(connection) = connection.filter(|_| self.wants.contains_key(task)) {
+                    self.introduce(connection, *task);
+                }
+                None
             }
         }
     }

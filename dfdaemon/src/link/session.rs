@@ -11,7 +11,7 @@ use wire::control::{
 };
 use wire::request::{Asks, Control, Kind, Request};
 
-use super::Told;
+use super::State;
 use super::driver::Driver;
 use super::lease::Running;
 
@@ -43,19 +43,24 @@ pub(super) async fn hold(
         }
     });
     driver.transfers.supernode(connection.clone());
-    driver.ends.connection.send_replace(Some(connection.clone()));
+    driver.ends.connection.send_replace(State::new(Some(connection.clone())));
     tell_all(driver, &mut out).await?;
-    let ended = talk(driver, &mut out, &mut heard).await;
+    for task in driver.wants.keys().copied().collect::<Vec<_>>() {
+        driver.introduce(connection, task);
+    }
+    let ended = talk(driver, connection, &mut out, &mut heard).await;
     reading.abort();
     ended
 }
 
 async fn talk(
     driver: &mut Driver,
+    connection: &Connection,
     out: &mut SendHalf,
     heard: &mut mpsc::Receiver<FromSupernode>,
 ) -> Result<(), TransportError> {
     loop {
+        driver.search();
         tokio::select! {
             message = heard.recv() => match message {
                 Some(message) => {
@@ -67,9 +72,9 @@ async fn talk(
             },
             told = driver.ends.told.recv() => {
                 let Some(told) = told else { return Ok(()) };
-                driver.note(&told);
-                let Told::Wanted(task, want) = told;
-                say(out, wanted(task, want)).await?;
+                if let Some((task, want)) = driver.note(&told, Some(connection)) {
+                    say(out, wanted(task, want)).await?;
+                }
             }
             Some(running) = driver.ended.recv() => {
                 say(out, ended(driver, running)).await?;
@@ -78,18 +83,14 @@ async fn talk(
     }
 }
 
-/// All that we hold and want, for a supernode that may have lost its memory.
+/// All that we hold, for a supernode that may have lost its memory.
 async fn tell_all(driver: &Driver, out: &mut SendHalf) -> Result<(), TransportError> {
     for held in driver.parts.engine.store().list() {
         if let Some(has) = holding(driver, &held.id) {
             say(out, NodeSays::Has(has)).await?;
         }
     }
-    say(out, NodeSays::Told(AllTold {})).await?;
-    for (task, want) in driver.wants.clone() {
-        say(out, wanted(task, Some(want))).await?;
-    }
-    Ok(())
+    say(out, NodeSays::Told(AllTold {})).await
 }
 
 fn holding(driver: &Driver, id: &TaskId) -> Option<Has> {

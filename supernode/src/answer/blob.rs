@@ -113,12 +113,15 @@ impl Answers {
         let mut end = live.end();
         tokio::spawn(async move {
             loop {
-                if matches!(*end.borrow_and_update(), End::Whole) {
-                    return swarm.whole(task);
-                }
-                let failed = matches!(*end.borrow(), End::Failed(_));
-                if failed || end.changed().await.is_err() {
-                    return;
+                let now = end.borrow_and_update().clone();
+                match now {
+                    End::Whole => return swarm.whole(task),
+                    End::Failed(failure) => {
+                        tracing::warn!(%task, error = %failure, "a task came to nothing");
+                        return swarm.fail(task, &failure);
+                    }
+                    End::Open if end.changed().await.is_err() => return,
+                    End::Open => {}
                 }
             }
         });

@@ -40,7 +40,6 @@ use timer::Wake;
 pub struct Swarm {
     policy: Policy,
     now: Millis,
-    seed: u64,
     tasks: Slab<Task>,
     task_keys: HashMap<TaskId, TaskKey>,
     nodes: Slab<Node>,
@@ -82,7 +81,6 @@ impl Swarm {
         Self {
             policy,
             now: 0,
-            seed,
             tasks: Slab::new(),
             task_keys: HashMap::new(),
             nodes: Slab::new(),

@@ -32,31 +32,41 @@ impl Swarm {
         let receivers: Vec<_> = std::mem::take(&mut self.dirty_receivers)
             .into_iter()
             .collect();
-        self.served.clear();
-        self.source_first();
-        let demand: usize = self
-            .active
-            .iter()
-            .map(|task| self.tasks[*task].hungry.len())
-            .sum();
-        if demand < parents.len() {
-            self.ask(self.all_hungry());
+        for priority in Priority::ALL {
+            self.match_at(priority, &parents, &receivers);
         }
-        self.offer(parents);
-        self.served.extend(receivers);
-        let served = std::mem::take(&mut self.served);
-        self.ask(served);
         self.hedge();
         self.tell_needs();
         std::mem::take(&mut self.out)
     }
 
+    /// Matches the receivers of one priority: a higher one takes what it can before.
+    fn match_at(
+        &mut self,
+        priority: Priority,
+        parents: &[NodeKey],
+        receivers: &[(TaskKey, NodeKey)],
+    ) {
+        let scarce: Vec<_> = self.hungry(priority).take(parents.len().max(1)).collect();
+        if scarce.is_empty() {
+            return;
+        }
+        self.served.clear();
+        self.source_first(priority);
+        if scarce.len() < parents.len() {
+            self.ask(scarce, priority);
+        }
+        self.offer(parents.to_vec(), priority);
+        let served = std::mem::take(&mut self.served);
+        self.ask(receivers.iter().copied().chain(served), priority);
+    }
+
     /// The cache gives what was never sent to anybody, before it gives anything else.
-    fn source_first(&mut self) {
+    fn source_first(&mut self, priority: Priority) {
         let Some(cache) = self.node_keys.get(&NodeId::CACHE).copied() else {
             return;
         };
-        while self.nodes[cache].has_slot(0, self.now) && self.serve(cache, true) {}
+        while self.nodes[cache].has_slot(0, self.now) && self.serve(cache, priority, true) {}
     }
 
     /// Parents that have changed and have a slot, those with the fewest choices first.
@@ -117,18 +127,18 @@ impl Swarm {
     }
 
     /// Parents look for receivers: one lease each in turn, until nobody finds anything.
-    fn offer(&mut self, mut parents: Vec<NodeKey>) {
+    fn offer(&mut self, mut parents: Vec<NodeKey>, priority: Priority) {
         while !parents.is_empty() {
             parents.retain(|parent| {
                 self.nodes[*parent].has_slot(0, self.now)
-                    && self.serve(*parent, false)
+                    && self.serve(*parent, priority, false)
                     && self.nodes[*parent].has_slot(0, self.now)
             });
         }
     }
 
     /// One lease from this parent to whom it helps most, if there is one.
-    fn serve(&mut self, parent: NodeKey, fresh: bool) -> bool {
+    fn serve(&mut self, parent: NodeKey, priority: Priority, fresh: bool) -> bool {
         let mut tasks: Vec<_> = self.active_tasks(parent).collect();
         if fresh {
             tasks.retain(|task| {
@@ -139,12 +149,10 @@ impl Swarm {
         }
         // The task with the fewest leases first, so that a small one need not wait for a big one.
         tasks.sort_unstable_by_key(|task| (self.tasks[*task].leases, *task));
-        for priority in Priority::ALL {
-            for task in &tasks {
-                if let Some((pick, node)) = self.best_receiver(parent, *task, priority, fresh) {
-                    self.give(*task, node, parent, pick, fresh);
-                    return true;
-                }
+        for task in tasks {
+            if let Some((pick, node)) = self.best_receiver(parent, task, priority, fresh) {
+                self.give(task, node, parent, pick, fresh);
+                return true;
             }
         }
         false
@@ -189,32 +197,26 @@ impl Swarm {
         }
     }
 
-    /// Receivers look for parents: one lease each in turn, the most urgent and neediest first.
-    fn ask(&mut self, receivers: Vec<(TaskKey, NodeKey)>) {
+    /// Receivers look for parents: one lease each in turn, the neediest first.
+    fn ask(&mut self, receivers: impl IntoIterator<Item = (TaskKey, NodeKey)>, priority: Priority) {
         let mut hungry: Vec<_> = receivers
             .into_iter()
             .filter_map(|(task, node)| Some((self.hunger(task, node)?, task)))
+            .filter(|(hunger, _)| hunger.priority == priority)
             .collect();
         hungry.sort_unstable();
         hungry.dedup();
-        while !hungry.is_empty() && !self.free.is_empty() {
+        while !hungry.is_empty() {
             hungry.retain(|(hunger, task)| self.feed(*task, hunger.node));
-        }
-        for (hunger, task) in hungry {
-            while hunger.priority == Priority::Blocked && self.squeeze_in(task, hunger.node) {}
         }
     }
 
-    fn all_hungry(&self) -> Vec<(TaskKey, NodeKey)> {
-        let active = self.active.iter();
-        active
-            .flat_map(|task| {
-                self.tasks[*task]
-                    .hungry
-                    .iter()
-                    .map(|hunger| (*task, hunger.node))
-            })
-            .collect()
+    /// The receivers of one priority, of all tasks.
+    fn hungry(&self, priority: Priority) -> impl Iterator<Item = (TaskKey, NodeKey)> {
+        self.active.iter().flat_map(move |task| {
+            let nodes = hungry_at(&self.tasks[*task], priority);
+            nodes.map(|node| (*task, node))
+        })
     }
 
     fn hunger(&self, task: TaskKey, node: NodeKey) -> Option<Hunger> {

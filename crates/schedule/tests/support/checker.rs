@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use content::{PieceIndex, TaskId};
-use schedule::{Decision, Event, Lease, LeaseId, NodeId, Policy, Priority, Want};
+use content::{PieceIndex, PieceSet, TaskId};
+use schedule::{Blame, Decision, Event, Lease, LeaseId, NodeId, Policy, Priority, Want};
 
 #[derive(Default)]
 struct Known {
@@ -90,10 +90,23 @@ impl Checker {
                 }
             }
             Event::Done { lease, pieces, .. } => self.over(*lease, pieces.iter().collect()),
-            Event::Failed { lease, got, .. } => {
+            Event::Failed { lease, got, blame } => {
                 self.calm = false;
+                if matches!(blame, Blame::Parent | Blame::Missing) {
+                    self.unclaim(*lease, got);
+                }
                 self.over(*lease, got.iter().collect());
             }
+        }
+    }
+
+    /// A claim that proved wrong counts no more.
+    fn unclaim(&mut self, lease: LeaseId, got: &PieceSet) {
+        if let Some(lease) = self.leases.get(&lease)
+            && let Some(known) = self.nodes.get_mut(&lease.parent)
+            && let Some(has) = known.has.get_mut(&lease.task)
+        {
+            has.retain(|piece| !lease.run.contains(*piece) || got.contains(*piece));
         }
     }
 
@@ -152,7 +165,8 @@ impl Checker {
         }
         if lease.parent == NodeId::CACHE {
             self.source_sent += u64::from(lease.run.len());
-            if self.calm && !again {
+            // A blocked read takes what it waits for from whoever can give it.
+            if self.calm && !again && lease.priority != Priority::Blocked {
                 self.nothing_twice(lease);
             }
         }
@@ -210,10 +224,9 @@ impl Checker {
             for (node, known) in &self.nodes {
                 let room = self.leases.values().filter(|l| l.node == *node).count()
                     < self.policy.leases_per_receiver as usize;
-                let wants = known
-                    .wants
-                    .get(&lease.task)
-                    .is_some_and(|w| w.run.contains(*piece));
+                let wants = known.wants.get(&lease.task).is_some_and(|want| {
+                    want.run.contains(*piece) && want.priority <= lease.priority
+                });
                 assert!(
                     !(room && wants && *node != NodeId::CACHE),
                     "the source sends {:?} again while {node:?} waits for {piece}",

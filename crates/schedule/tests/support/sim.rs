@@ -214,8 +214,9 @@ impl Sim {
         self.tell(Event::Has { node, task, pieces });
     }
 
-    /// A node claims what it has not.
+    /// A node claims what it has not. It wants nothing: it would not get what it claims.
     pub fn lies(&mut self, node: NodeId) {
+        self.peers.get_mut(&node).unwrap().done_at = Some(0);
         let (task, pieces) = (self.task, PieceSet::all(self.setup.pieces));
         self.tell(Event::Has { node, task, pieces });
     }
@@ -345,9 +346,6 @@ impl Sim {
             }
             match decision {
                 Decision::Lease(lease) => {
-                    if std::env::var_os("TRACE").is_some() {
-                        eprintln!("{} {:?}", self.now, lease);
-                    }
                     self.leases += 1;
                     self.later(self.setup.delay, Happens::Arrives(lease));
                 }
