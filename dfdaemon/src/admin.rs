@@ -33,9 +33,18 @@ async fn ready(State(shown): State<Shown>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, [(CONTENT_TYPE, "application/json")], conditions.to_string()).into_response()
+    (
+        status,
+        [(CONTENT_TYPE, "application/json")],
+        conditions.to_string(),
+    )
+        .into_response()
 }
 
 async fn scrape(State(shown): State<Shown>) -> Response {
-    ([(CONTENT_TYPE, telemetry::metrics::CONTENT_TYPE)], shown.metrics.encode()).into_response()
+    (
+        [(CONTENT_TYPE, telemetry::metrics::CONTENT_TYPE)],
+        shown.metrics.encode(),
+    )
+        .into_response()
 }

@@ -1,13 +1,12 @@
 //! The parts of a node, made in the order of their dependence.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use content::Verifier;
 use peer::feed::{Belief, FeedEvent, Feeds};
 use peer::limits::Limiter;
-use peer::serve::Uploader;
 use peer::{Access, Engine};
 use registry::Registries;
 use store::{Store, StoreConfig};
@@ -16,27 +15,21 @@ use telemetry::lifecycle::Lifecycle;
 use telemetry::metrics::Metrics;
 use telemetry::units::Rate;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use transport::{Endpoint, Identity, JoinError, JoinString, Limits};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use wire::control::Hello;
 
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::link::{Driver, Link, Parts};
 use crate::lone::Lone;
 use crate::mirror::Mirror;
 use crate::search::Search;
-use crate::tickets::Tickets;
-use crate::{admin, local, serve};
+use crate::{admin, local};
 
 /// Idle tasks are let go of, and the store is kept within its quota, so often.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-
-/// How long the certificate has left is looked at so often.
-const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
-
-/// The pause before the certificate is renewed, and between two attempts.
-const RENEW_AGAIN: Duration = Duration::from_secs(10);
 
 /// Runs a node until it is told to stop.
 ///
@@ -48,60 +41,84 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let counters = peer::Metrics::default();
     metrics.register(|registry| counters.register(registry));
     let metrics = Arc::new(metrics);
-
-    let admin = TcpListener::bind(config.admin.listen)
-        .await
-        .with_context(|| format!("admin.listen: cannot listen on {}", config.admin.listen))?;
-    let routes = admin::routes(Arc::clone(&metrics), health.clone());
-    tokio::spawn(async move { axum::serve(admin, routes).await });
-
-    let store = open_store(&config)?;
-    let identity = identity(&config, &health).await?;
-    let supernodes = identity.supernodes().to_vec();
-    let verifier = identity.verifier();
-    let endpoint = Endpoint::bind(config.peers.listen, identity, alert(Limits::default()))
-        .with_context(|| format!("peers.listen: cannot listen on {}", config.peers.listen))?;
+    serve_admin(&config, Arc::clone(&metrics), &health).await?;
 
     let (link, ends) = Link::new();
-    let engine = Engine::new(store, verifier.clone(), Arc::new(link.clone()), counters);
     show_link(&metrics, &link);
-    let tickets = Arc::new(Tickets::default());
-    let lone = Arc::new(lone(&config, &engine)?);
-    let gateway = Gateway::new(engine.clone(), link.clone(), Arc::clone(&lone), Arc::clone(&tickets));
-    let uploader = Uploader::new(
-        engine.clone(),
-        verifier,
-        config.peers.upload_slots as usize,
-        per_second(config.peers.upload_limit),
+    let nobody = Verifier::new(Vec::new());
+    let engine = Engine::new(
+        open_store(&config)?,
+        nobody,
+        Arc::new(link.clone()),
+        counters,
     );
-    tokio::spawn(serve::run(endpoint.clone(), Arc::new(uploader)));
-    tokio::spawn(renew(endpoint.clone(), link.clone(), identity_file(&config)));
-    let download = Arc::new(Limiter::new(per_second(config.peers.download_limit)));
     let search = Search {
         engine: engine.clone(),
-        endpoint: endpoint.clone(),
-        download: Arc::clone(&download),
-        tickets,
-        lone,
+        endpoint: Arc::default(),
+        download: Arc::new(Limiter::new(per_second(config.peers.download_limit))),
+        tickets: Arc::default(),
+        lone: Arc::new(lone(&config, &engine)?),
     };
+    let gateway = Arc::new(Gateway::new(
+        engine.clone(),
+        link.clone(),
+        Arc::clone(&search.lone),
+        Arc::clone(&search.tickets),
+    ));
+    tokio::spawn(sweep(engine.clone()));
+
+    let (member, joined) = oneshot::channel();
+    let cluster = Cluster::new(&config, &engine, &search, link, health.clone())?;
+    lifecycle.spawn("cluster", needed(lifecycle.token(), cluster.join(member)));
     let parts = Parts {
-        engine: engine.clone(),
-        endpoint,
-        supernodes,
+        download: Arc::clone(&search.download),
         hello: hello(&config),
-        download,
+        engine,
         search,
     };
-    tokio::spawn(Driver::new(ends, parts).run());
-    tokio::spawn(sweep(engine));
+    tokio::spawn(Driver::new(ends, parts).run(joined));
 
-    let listener = TcpListener::bind(config.mirror.listen)
+    serve_clients(&config, &lifecycle, gateway).await?;
+    health.set("mirror", Ok(()));
+    tracing::info!(mirror = %config.mirror.listen, peers = %config.peers.listen, "ready");
+    lifecycle.ready();
+    lifecycle.run_until_stopped().await?;
+    Ok(())
+}
+
+/// Runs a part that the process cannot do without, until the process is to stop.
+async fn needed(token: CancellationToken, part: impl Future<Output = anyhow::Result<()>>) {
+    if let Some(Err(error)) = token.run_until_cancelled(part).await {
+        tracing::error!(error = format!("{error:#}"), "stopping");
+        token.cancel();
+    }
+}
+
+async fn serve_admin(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    health: &Health,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.admin.listen)
         .await
-        .with_context(|| format!("mirror.listen: cannot listen on {}", config.mirror.listen))?;
-    let gateway = Arc::new(gateway);
+        .with_context(|| format!("admin.listen: cannot listen on {}", config.admin.listen))?;
+    let routes = admin::routes(metrics, health.clone());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    Ok(())
+}
+
+/// Opens the two doors for this node's own programs: the mirror and the socket.
+async fn serve_clients(
+    config: &Config,
+    lifecycle: &Lifecycle,
+    gateway: Arc<Gateway>,
+) -> anyhow::Result<()> {
     let socket = local::listen(&config.local.socket).await?;
     let local = local::routes(Arc::clone(&gateway));
     tokio::spawn(async move { axum::serve(socket, local).await });
+    let listener = TcpListener::bind(config.mirror.listen)
+        .await
+        .with_context(|| format!("mirror.listen: cannot listen on {}", config.mirror.listen))?;
     let mirror = Mirror::new(gateway, config.registries.default.clone()).routes();
     let token = lifecycle.token();
     lifecycle.spawn("mirror", async move {
@@ -109,10 +126,6 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
             .with_graceful_shutdown(async move { token.cancelled().await })
             .await
     });
-    health.set("mirror", Ok(()));
-    tracing::info!(mirror = %config.mirror.listen, peers = %config.peers.listen, "ready");
-    lifecycle.ready();
-    lifecycle.run_until_stopped().await?;
     Ok(())
 }
 
@@ -121,96 +134,13 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<Store>> {
         quota_bytes: config.store.quota.as_u64(),
         ..StoreConfig::new(config.state_dir.join("store"))
     })
-    .with_context(|| format!("the store in {} cannot be opened", config.state_dir.display()))?;
+    .with_context(|| {
+        format!(
+            "the store in {} cannot be opened",
+            config.state_dir.display()
+        )
+    })?;
     Ok(Arc::new(store))
-}
-
-/// The node's certificate: kept from an earlier run, or got by joining. Joining is tried until a
-/// supernode answers: a node may start before it.
-async fn identity(config: &Config, health: &Health) -> anyhow::Result<Identity> {
-    let path = identity_file(config);
-    let kept = Identity::load(&path)
-        .with_context(|| format!("the node's identity in {} cannot be read", path.display()))?;
-    if let Some(kept) = kept.filter(|kept| kept.expires_at() > SystemTime::now()) {
-        return Ok(kept);
-    }
-    let join: JoinString = join_string(config)?;
-    let name = node_name(config)?;
-    health.set("cluster", Err("not joined yet".into()));
-    loop {
-        match transport::join(&join, &name).await {
-            Ok(identity) => {
-                identity.save(&path).with_context(|| {
-                    format!("the node's identity cannot be kept in {}", path.display())
-                })?;
-                health.set("cluster", Ok(()));
-                tracing::info!(node = %name, "joined the cluster");
-                return Ok(identity);
-            }
-            Err(error) if !matches!(error, JoinError::Transport(_)) => {
-                return Err(error).context("the cluster does not take this node");
-            }
-            Err(error) => {
-                tracing::warn!(%error, "no supernode to join yet; trying again");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        }
-    }
-}
-
-fn identity_file(config: &Config) -> PathBuf {
-    config.state_dir.join("identity.json")
-}
-
-/// Renews the node's certificate when a third of its life is left, over any supernode's connection.
-async fn renew(endpoint: Endpoint, link: Link, path: PathBuf) {
-    loop {
-        let due = endpoint.identity().renew_at().duration_since(SystemTime::now());
-        if let Ok(left) = due {
-            // Looked at again after an hour at the latest: clocks jump.
-            tokio::time::sleep(left.min(LOOK_AGAIN)).await;
-            continue;
-        }
-        tokio::time::sleep(RENEW_AGAIN).await;
-        let Some(connection) = link.connection().borrow().connection.clone() else {
-            continue;
-        };
-        match transport::renew(&connection, &endpoint.identity()).await {
-            Ok(identity) => {
-                if let Err(error) = identity.save(&path) {
-                    tracing::warn!(%error, "the renewed certificate cannot be kept");
-                }
-                if let Err(error) = endpoint.set_identity(identity) {
-                    tracing::warn!(%error, "the renewed certificate cannot be used");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the certificate is not renewed; trying again"),
-        }
-    }
-}
-
-fn join_string(config: &Config) -> anyhow::Result<JoinString> {
-    let text = match (&config.supernode.join, &config.supernode.join_file) {
-        (join, _) if !join.is_empty() => join.clone(),
-        (_, Some(path)) => read(path)?,
-        _ => bail!(
-            "this node has not joined a cluster yet: set supernode.join to what \
-             `supernode join-string` prints on the supernode's machine"
-        ),
-    };
-    text.trim().parse().context("supernode.join is no join string")
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-fn node_name(config: &Config) -> anyhow::Result<String> {
-    if !config.node.is_empty() {
-        return Ok(config.node.clone());
-    }
-    let name = read(Path::new("/proc/sys/kernel/hostname"))?;
-    Ok(name.trim().to_lowercase())
 }
 
 fn lone(config: &Config, engine: &Engine) -> anyhow::Result<Lone> {
@@ -244,17 +174,8 @@ fn hello(config: &Config) -> Hello {
     }
 }
 
-/// A supernode or peer that died is noticed within seconds, so that its transfers go elsewhere.
-fn alert(limits: Limits) -> Limits {
-    Limits {
-        idle_timeout: Duration::from_secs(5),
-        keep_alive: Duration::from_secs(1),
-        ..limits
-    }
-}
-
 /// A rate as the engine takes it: 0 means no limit.
-fn per_second(rate: Rate) -> u64 {
+pub(crate) fn per_second(rate: Rate) -> u64 {
     rate.limit().map_or(0, std::num::NonZeroU64::get)
 }
 
@@ -265,7 +186,9 @@ fn show_link(metrics: &Metrics, link: &Link) {
     let mut connection = link.connection();
     tokio::spawn(async move {
         loop {
-            connected.set(i64::from(connection.borrow_and_update().connection.is_some()));
+            connected.set(i64::from(
+                connection.borrow_and_update().connection.is_some(),
+            ));
             if connection.changed().await.is_err() {
                 return;
             }

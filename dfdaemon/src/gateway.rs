@@ -13,8 +13,10 @@ use content::{Digest, TaskId, Unverified};
 use peer::access::CallerId;
 use peer::{Engine, Failure, LiveTask, Source};
 use registry::{Caller, Page, Reference, Repository};
-use wire::request::{Asks, Header, Kind, Manifest, Manifested, Open, OpenUrl, Opened, Paged, Place, Said};
 use wire::control;
+use wire::request::{
+    Asks, Header, Kind, Manifest, Manifested, Open, OpenUrl, Opened, Paged, Place, Said,
+};
 
 use crate::link::{Link, LinkError};
 use crate::lone::Lone;
@@ -161,7 +163,7 @@ impl Gateway {
         let statements: Vec<_> = opened.statements.into_iter().map(Into::into).collect();
         let live = self.engine.open(&statements)?;
         if let Some(signed) = opened.ticket
-            && let Ok(ticket) = signed.believe(self.engine.verifier())
+            && let Ok(ticket) = signed.believe(&self.engine.verifier())
         {
             self.tickets.keep(&ticket, signed);
         }
@@ -197,13 +199,16 @@ impl Gateway {
         let statements: Vec<_> = opened.statements.into_iter().map(Into::into).collect();
         let live = self.engine.open(&statements)?;
         if live.id() != TaskId::Blob(digest) {
-            return Err(Failure::new(Kind::Invalid, "the supernode spoke of another blob"));
+            return Err(Failure::new(
+                Kind::Invalid,
+                "the supernode spoke of another blob",
+            ));
         }
         if let Some(bytes) = opened.inline {
             self.keep(&live, bytes.into()).await?;
         }
         if let Some(signed) = opened.ticket
-            && let Ok(ticket) = signed.believe(self.engine.verifier())
+            && let Ok(ticket) = signed.believe(&self.engine.verifier())
         {
             self.tickets.keep(&ticket, signed);
             self.remember(asked, digest, opened.fresh_seconds);
@@ -301,7 +306,7 @@ impl Gateway {
     fn take_grants(&self, asked: &Asked, grants: Vec<wire::request::Grant>, fresh_seconds: u64) {
         for grant in grants {
             let Some(signed) = grant.ticket else { continue };
-            let Ok(ticket) = signed.believe(self.engine.verifier()) else {
+            let Ok(ticket) = signed.believe(&self.engine.verifier()) else {
                 continue;
             };
             let Some(digest) = ticket.task.digest() else {
@@ -341,7 +346,11 @@ impl Gateway {
                 ask.artifact_type.clone_from(artifact_type);
             }
         }
-        match self.link.ask::<Paged>(&asked.request_id, Asks::Page(ask)).await {
+        match self
+            .link
+            .ask::<Paged>(&asked.request_id, Asks::Page(ask))
+            .await
+        {
             Ok(Paged {
                 failure: Some(failure),
                 ..
@@ -355,7 +364,11 @@ impl Gateway {
 }
 
 fn key(asked: &Asked, digest: Digest) -> GrantKey {
-    (asked.repository.clone(), digest, CallerId::of(&asked.caller))
+    (
+        asked.repository.clone(),
+        digest,
+        CallerId::of(&asked.caller),
+    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

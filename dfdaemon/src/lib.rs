@@ -2,11 +2,12 @@
 //!
 //! - [`config`]: what an operator may say; [`app`]: the parts, in the order of their dependence;
 //! - [`mirror`]: what containerd and others talk to; [`gateway`]: from a question to a task;
-//! - [`link`]: the supernode; [`lone`], [`search`]: life without one; [`tickets`]: leave to fetch;
+//! - `cluster`: the node as a member; [`link`]: the supernode; [`lone`], [`search`]: life without one; [`tickets`]: leave to fetch;
 //! - [`local`]: the door for `dfget`; [`serve`]: pieces for other nodes; [`admin`]: health and metrics.
 
 pub mod admin;
 pub mod app;
+mod cluster;
 pub mod config;
 pub mod gateway;
 pub mod link;

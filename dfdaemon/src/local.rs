@@ -107,7 +107,12 @@ async fn blob(
     }
 }
 
-fn answer(gateway: &Gateway, live: &Arc<LiveTask>, headers: &HeaderMap, id: String) -> Response<Body> {
+fn answer(
+    gateway: &Gateway,
+    live: &Arc<LiveTask>,
+    headers: &HeaderMap,
+    id: String,
+) -> Response<Body> {
     let mut response = body::ranged(gateway.engine(), live, headers, &live.id().to_string(), id);
     let plain = HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
@@ -115,7 +120,10 @@ fn answer(gateway: &Gateway, live: &Arc<LiveTask>, headers: &HeaderMap, id: Stri
 }
 
 fn failed(failure: &Failure) -> Response<Body> {
-    let status = failure.said.as_ref().and_then(|said| u16::try_from(said.status).ok());
+    let status = failure
+        .said
+        .as_ref()
+        .and_then(|said| u16::try_from(said.status).ok());
     let (kind, status) = match failure.kind {
         Kind::NotAdmitted => ("not-admitted", 403),
         Kind::Invalid => ("not-shared", 422),

@@ -34,7 +34,11 @@ impl Lone {
     }
 
     /// A blob, once the registry has granted it to the client.
-    pub(crate) async fn open(&self, asked: &Asked, digest: Digest) -> Result<Arc<LiveTask>, Failure> {
+    pub(crate) async fn open(
+        &self,
+        asked: &Asked,
+        digest: Digest,
+    ) -> Result<Arc<LiveTask>, Failure> {
         let task = TaskId::Blob(digest);
         let known = self.engine.live(&task);
         if known.is_some() {
@@ -73,7 +77,11 @@ impl Lone {
         accept: Vec<String>,
     ) -> Result<ManifestReply, Failure> {
         let request = ManifestRequest {
-            method: if head { ManifestMethod::Head } else { ManifestMethod::Get },
+            method: if head {
+                ManifestMethod::Head
+            } else {
+                ManifestMethod::Get
+            },
             accept,
             if_none_match: None,
         };

@@ -13,8 +13,11 @@ use telemetry::lifecycle::Lifecycle;
 /// Point containerd at it with a hosts.toml: server = "https://REGISTRY" and
 /// [host."http://127.0.0.1:65001"] capabilities = ["pull", "resolve"].
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage.\n\
-    Configuration: flags over MEGANEURA_… environment over the file over defaults.")]
+#[command(
+    version,
+    after_help = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage.\n\
+    Configuration: flags over MEGANEURA_… environment over the file over defaults."
+)]
 struct Args {
     /// Configuration file [default: /etc/meganeura/dfdaemon.toml, if it is there]
     #[arg(long, value_name = "FILE")]

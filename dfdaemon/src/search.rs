@@ -4,7 +4,7 @@
 //! signed of it, and who else has some. What they hold and a signature proves is taken from them;
 //! only the rest comes from the origin.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use content::{PieceIndex, PieceSet, Run};
@@ -38,8 +38,8 @@ const RUN: u32 = 16;
 pub struct Search {
     /// The engine whose tasks are fetched.
     pub engine: Engine,
-    /// The way to others.
-    pub endpoint: Endpoint,
+    /// The way to others, once the node has joined a cluster.
+    pub endpoint: Arc<OnceLock<Endpoint>>,
     /// How fast the node receives at most.
     pub download: Arc<Limiter>,
     /// The node's leave to fetch.
@@ -61,12 +61,16 @@ impl Search {
         while let Some(want) = live.want() {
             let missing = missing(&live, want.run);
             if !missing.is_empty() {
-                let hope = self.round(&live, missing, want.reader_at, want.priority).await;
+                let hope = self
+                    .round(&live, missing, want.reader_at, want.priority)
+                    .await;
                 hopeless = if hope { 0 } else { hopeless + 1 };
             }
             if hopeless >= PATIENCE {
-                let alone = "no supernode answers, no peer has it, and nobody said where it comes from";
-                self.engine.fail(&live.id(), Failure::new(Kind::Other, alone), false);
+                let alone =
+                    "no supernode answers, no peer has it, and nobody said where it comes from";
+                self.engine
+                    .fail(&live.id(), Failure::new(Kind::Other, alone), false);
                 return;
             }
             let mut changes = live.changes();
@@ -94,9 +98,10 @@ impl Search {
             urgent,
         };
         let nowhere = !need.pieces.is_empty() && !self.lone.need(live.id(), need);
-        let fetching = holders.iter().zip(&shares).map(|(holder, pieces)| {
-            self.take(live, &holder.connection, pieces, priority)
-        });
+        let fetching = holders
+            .iter()
+            .zip(&shares)
+            .map(|(holder, pieces)| self.take(live, &holder.connection, pieces, priority));
         join_all(fetching).await;
         !nowhere || !holders.is_empty()
     }
@@ -113,7 +118,8 @@ impl Search {
 
     async fn describe(&self, live: &Arc<LiveTask>, peer: &KnownPeer) -> Option<Holder> {
         let expect = Expect::Node(peer.name.clone());
-        let connection = self.endpoint.connect(&peer.address, expect).await.ok()?;
+        let endpoint = self.endpoint.get()?;
+        let connection = endpoint.connect(&peer.address, expect).await.ok()?;
         let request = Request {
             request_id: String::new(),
             asks: Some(Asks::Describe(Describe {
@@ -128,7 +134,7 @@ impl Search {
         }
         for statement in told.statements {
             // What is not of this cluster proves nothing, whoever tells it.
-            let _ = live.learn_signed(statement.into(), self.engine.verifier());
+            let _ = live.learn_signed(statement.into(), &self.engine.verifier());
         }
         let known = self.engine.known_peers(&live.id());
         for other in told.peers {
@@ -196,10 +202,12 @@ fn share(live: &LiveTask, holders: &[Holder], missing: &PieceSet) -> Vec<PieceSe
 
 /// A run in parts that one request may ask for.
 fn cut(run: Run) -> impl Iterator<Item = Run> {
-    (run.first..run.end).step_by(RUN as usize).map(move |first| Run {
-        first,
-        end: (first + RUN).min(run.end),
-    })
+    (run.first..run.end)
+        .step_by(RUN as usize)
+        .map(move |first| Run {
+            first,
+            end: (first + RUN).min(run.end),
+        })
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ impl Tickets {
             let now = unix_now();
             kept.retain(|_, (expires, _)| *expires > now);
         }
-        let entry = kept.entry(ticket.task).or_insert((0, SignedTicket::default()));
+        let entry = kept.entry(ticket.task).or_default();
         if ticket.expires > entry.0 {
             *entry = (ticket.expires, signed);
         }

@@ -1,8 +1,6 @@
 //! Without a dfdaemon: straight from the server, with the same client that the daemons use.
 
-use registry::{
-    Caller, Credential, RegistriesConfig, Registries, RegistryConfig, Repository,
-};
+use registry::{Caller, Credential, Registries, RegistriesConfig, RegistryConfig, Repository};
 use url::Url;
 
 use crate::args::Fetch;

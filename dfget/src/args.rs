@@ -50,7 +50,12 @@ pub struct Fetch {
     #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = header)]
     pub headers: Vec<(String, String)>,
     /// The dfdaemon's socket
-    #[arg(long, value_name = "SOCKET", env = "MEGANEURA_SOCKET", default_value = "/run/meganeura/dfdaemon.sock")]
+    #[arg(
+        long,
+        value_name = "SOCKET",
+        env = "MEGANEURA_SOCKET",
+        default_value = "/run/meganeura/dfdaemon.sock"
+    )]
     pub socket: PathBuf,
     /// Fail rather than fetch without the dfdaemon
     #[arg(long)]
@@ -76,8 +81,6 @@ const EXIT_CODES: &str = "Exit codes:
   6  the server or the swarm cannot be reached, or broke off too often";
 
 fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text
-        .split_once(':')
-        .ok_or("a header is \"Name: value\"")?;
+    let (name, value) = text.split_once(':').ok_or("a header is \"Name: value\"")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }

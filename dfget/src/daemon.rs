@@ -112,7 +112,9 @@ async fn refusal(response: Response<Incoming>) -> Error {
         error: String,
         kind: String,
     }
-    let body = Limited::new(response.into_body(), 64 * 1024).collect().await;
+    let body = Limited::new(response.into_body(), 64 * 1024)
+        .collect()
+        .await;
     let told = body
         .ok()
         .and_then(|body| serde_json::from_slice::<Told>(&body.to_bytes()).ok());

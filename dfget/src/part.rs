@@ -51,9 +51,8 @@ impl Part {
             .truncate(false)
             .open(&path)
             .map_err(Error::file(&path))?;
-        file.try_lock().map_err(|_| {
-            Error::Usage(format!("another dfget is writing {}", target.display()))
-        })?;
+        file.try_lock()
+            .map_err(|_| Error::Usage(format!("another dfget is writing {}", target.display())))?;
         let mut part = Self {
             target: target.to_owned(),
             note: Note::default(),
@@ -84,7 +83,10 @@ impl Part {
         let mut buffer = vec![0; 256 * 1024];
         self.file.rewind().map_err(Error::file(&self.path))?;
         loop {
-            let read = self.file.read(&mut buffer).map_err(Error::file(&self.path))?;
+            let read = self
+                .file
+                .read(&mut buffer)
+                .map_err(Error::file(&self.path))?;
             if read == 0 {
                 return Ok(());
             }
@@ -186,7 +188,10 @@ mod tests {
         let mut part = Part::open(&target, "s").expect("writable");
         part.restart("s", Some("tag")).expect("writable");
         part.push(b"hello").expect("writable");
-        assert!(matches!(Part::open(&target, "s"), Err(Error::Usage(_))), "two at once");
+        assert!(
+            matches!(Part::open(&target, "s"), Err(Error::Usage(_))),
+            "two at once"
+        );
         drop(part);
         assert_eq!(Part::open(&target, "other").expect("writable").length(), 0);
     }

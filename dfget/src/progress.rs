@@ -58,7 +58,10 @@ impl Progress {
                 (*done, *total) = (now, of);
                 if last.elapsed() >= Duration::from_secs(1) {
                     *last = Instant::now();
-                    println!("{}", json!({"event": "progress", "bytes": now, "total": of}));
+                    println!(
+                        "{}",
+                        json!({"event": "progress", "bytes": now, "total": of})
+                    );
                 }
             }
             Self::Quiet => {}

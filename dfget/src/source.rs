@@ -26,7 +26,8 @@ impl Source {
             let form = "an oci:// URL is oci://REGISTRY/REPOSITORY@sha256:…";
             let (place, digest) = rest.split_once('@').ok_or_else(|| usage(form))?;
             let (registry, name) = place.split_once('/').ok_or_else(|| usage(form))?;
-            let repository = Repository::new(registry, name).map_err(|error| usage(&error.to_string()))?;
+            let repository =
+                Repository::new(registry, name).map_err(|error| usage(&error.to_string()))?;
             return match Reference::parse(digest) {
                 Ok(Reference::Digest(digest)) => Ok(Self::Blob(repository, digest)),
                 _ => Err(usage(form)),
@@ -64,9 +65,14 @@ impl Source {
 /// Whether a header is a credential: what was got with it is not shared.
 #[must_use]
 pub fn is_credential(name: &str) -> bool {
-    ["authorization", "cookie", "proxy-authorization", "x-api-key"]
-        .iter()
-        .any(|secret| name.eq_ignore_ascii_case(secret))
+    [
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "x-api-key",
+    ]
+    .iter()
+    .any(|secret| name.eq_ignore_ascii_case(secret))
         || name.to_ascii_lowercase().contains("token")
 }
 
@@ -76,18 +82,30 @@ mod tests {
 
     #[test]
     fn urls_and_blobs_are_told_apart() {
-        assert!(matches!(Source::read("https://a.example/x"), Ok(Source::Url(_))));
+        assert!(matches!(
+            Source::read("https://a.example/x"),
+            Ok(Source::Url(_))
+        ));
         let digest = Digest::of(b"x");
         let blob = Source::read(&format!("oci://r.example:5000/a/b@{digest}"));
         assert!(matches!(blob, Ok(Source::Blob(_, found)) if found == digest));
-        for bad in ["", "x", "ftp://a/b", "oci://a", "oci://a/b", "oci://a/b@v1", "oci://a/B@sha256:0"] {
+        for bad in [
+            "",
+            "x",
+            "ftp://a/b",
+            "oci://a",
+            "oci://a/b",
+            "oci://a/b@v1",
+            "oci://a/B@sha256:0",
+        ] {
             assert!(matches!(Source::read(bad), Err(Error::Usage(_))), "{bad}");
         }
     }
 
     #[test]
     fn what_is_shown_holds_no_secret() {
-        let source = Source::read("https://user:pass@a.example/x?X-Amz-Signature=s").expect("a URL");
+        let source =
+            Source::read("https://user:pass@a.example/x?X-Amz-Signature=s").expect("a URL");
         assert_eq!(source.shown(), "https://a.example/x");
     }
 }

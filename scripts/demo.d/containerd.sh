@@ -98,6 +98,18 @@ image_objects() {
     find "$(content "$1")" -type f | wc -l
 }
 
+# Layers and configuration: all but the manifests, which name others.
+image_blobs() {
+    local file count=0
+    for file in "$(content "$1")"/*; do
+        if (($(stat -c %s "$file") > 4000000)) ||
+            ! jq -e 'has("layers") or has("manifests")' "$file" >/dev/null 2>&1; then
+            count=$((count + 1))
+        fi
+    done
+    echo "$count"
+}
+
 # Hashes everything that a node's containerd keeps, and compares with the names.
 check_content() {
     BLAME=$WORK/check$1.log

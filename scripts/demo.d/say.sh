@@ -24,7 +24,9 @@ fail() {
     printf '%sdemo: %s%s\n' "$RED$BOLD" "$*" "$PLAIN" >&2
     if [[ -n $BLAME && -s $BLAME ]]; then
         printf 'the last lines of %s:\n' "${BLAME##*/}" >&2
-        tail -n 20 "$BLAME" | sed -E 's/\x1b\[[0-9;]*m//g; s/^/    | /' >&2
+        # Without colours, and without the progress bars of ctr.
+        sed -E 's/\x1b\[[0-9;]*m//g' "$BLAME" | grep -vaE '\| *$|^elapsed: ' | tail -n 20 |
+            sed 's/^/    | /' >&2
     fi
     exit 1
 }

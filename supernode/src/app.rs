@@ -41,22 +41,10 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     serve_http(&config, &lifecycle, Arc::clone(&metrics), &health).await?;
 
     let authority = Arc::new(authority(&config)?);
-    let store = Store::open(StoreConfig {
-        quota_bytes: config.store.quota.as_u64(),
-        ..StoreConfig::new(config.state_dir.join("store"))
-    })
-    .with_context(|| format!("the store in {} cannot be opened", config.state_dir.display()))?;
-    let engine = Engine::new(
-        Arc::new(store),
-        authority.verifier(),
-        Arc::new(NoPlan),
-        counters,
-    );
-
+    let engine = cache(&config, &authority, counters)?;
     let registries = Registries::new(config.registries.clone()).context("registries")?;
     let (events_in, events) = mpsc::unbounded_channel();
-    let attestor = Attestor::new(authority.signer());
-    let belief = Belief::Attest(attestor);
+    let belief = Belief::Attest(Attestor::new(authority.signer()));
     let feeds = Feeds::new(engine.clone(), registries.clone(), belief, events_in);
     let swarm = Swarm::new(
         engine.clone(),
@@ -70,40 +58,70 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     tokio::spawn(hear_origin(swarm.clone(), events, engine.clone()));
     tokio::spawn(sweep(engine.clone()));
 
-    let endpoint = Endpoint::bind_supernode(
-        config.nodes.listen,
-        Arc::clone(&authority),
-        &config.name,
-        Limits {
-            // A node that died is noticed within seconds, so that its transfers go elsewhere.
-            idle_timeout: Duration::from_secs(5),
-            keep_alive: Duration::from_secs(1),
-            ..Limits::supernode()
-        },
-    )
-    .with_context(|| format!("nodes.listen: cannot listen on {}", config.nodes.listen))?;
     let access = Access::new(registries, config.access.readable, config.access.holds);
-    let door = Door {
-        swarm: swarm.clone(),
-        uploader: Arc::new(Uploader::new(
-            engine.clone(),
-            authority.verifier(),
-            config.nodes.upload_slots as usize,
-            per_second(config.nodes.upload_limit),
-        )),
-        answers: Arc::new(Answers {
-            access: Arc::new(access),
-            engine,
-            feeds,
-            swarm,
-        }),
-        authority,
+    let answers = Answers {
+        access: Arc::new(access),
+        engine,
+        feeds,
+        swarm,
     };
-    tokio::spawn(door.run(endpoint));
+    open_door(&config, authority, answers)?;
     health.set("nodes", Ok(()));
     tracing::info!(nodes = %config.nodes.listen, http = %config.http.listen, "ready");
     lifecycle.ready();
     lifecycle.run_until_stopped().await?;
+    Ok(())
+}
+
+/// The blob cache: the same engine as a node's, which nobody reads in order.
+fn cache(
+    config: &Config,
+    authority: &Authority,
+    counters: peer::Metrics,
+) -> anyhow::Result<Engine> {
+    let store = Store::open(StoreConfig {
+        quota_bytes: config.store.quota.as_u64(),
+        ..StoreConfig::new(config.state_dir.join("store"))
+    })
+    .with_context(|| {
+        format!(
+            "the store in {} cannot be opened",
+            config.state_dir.display()
+        )
+    })?;
+    let plan = Arc::new(NoPlan);
+    Ok(Engine::new(
+        Arc::new(store),
+        authority.verifier(),
+        plan,
+        counters,
+    ))
+}
+
+/// Lets nodes in.
+fn open_door(config: &Config, authority: Arc<Authority>, answers: Answers) -> anyhow::Result<()> {
+    let limits = Limits {
+        // A node that died is noticed within seconds, so that its transfers go elsewhere.
+        idle_timeout: Duration::from_secs(5),
+        keep_alive: Duration::from_secs(1),
+        ..Limits::supernode()
+    };
+    let listen = config.nodes.listen;
+    let endpoint = Endpoint::bind_supernode(listen, Arc::clone(&authority), &config.name, limits)
+        .with_context(|| format!("nodes.listen: cannot listen on {listen}"))?;
+    let uploader = Uploader::new(
+        answers.engine.clone(),
+        authority.verifier(),
+        config.nodes.upload_slots as usize,
+        per_second(config.nodes.upload_limit),
+    );
+    let door = Door {
+        swarm: answers.swarm.clone(),
+        uploader: Arc::new(uploader),
+        answers: Arc::new(answers),
+        authority,
+    };
+    tokio::spawn(door.run(endpoint));
     Ok(())
 }
 
@@ -171,15 +189,13 @@ async fn serve_http(
 }
 
 /// What the origin's streams tell goes to the scheduler.
-async fn hear_origin(
-    swarm: Swarm,
-    mut events: mpsc::UnboundedReceiver<FeedEvent>,
-    engine: Engine,
-) {
+async fn hear_origin(swarm: Swarm, mut events: mpsc::UnboundedReceiver<FeedEvent>, engine: Engine) {
     while let Some(event) = events.recv().await {
         match event {
             FeedEvent::Piece(task, index) => {
-                let Some(live) = engine.live(&task) else { continue };
+                let Some(live) = engine.live(&task) else {
+                    continue;
+                };
                 let mut pieces = content::PieceSet::none(live.layout().pieces());
                 pieces.insert(index);
                 swarm.apply(Event::Has {

@@ -57,7 +57,7 @@ pub struct Nodes {
 }
 
 /// The blob cache.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
     /// How much it may keep; 0 means half of the filesystem.
@@ -110,14 +110,6 @@ impl Default for Nodes {
             advertise: Vec::new(),
             upload_slots: 64,
             upload_limit: Rate::default(),
-        }
-    }
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self {
-            quota: ByteSize::default(),
         }
     }
 }

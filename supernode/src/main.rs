@@ -10,8 +10,11 @@ use telemetry::lifecycle::Lifecycle;
 /// The Meganeura supernode: decides which node sends which piece to whom, and pulls each blob from
 /// its registry once for the whole cluster.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage.\n\
-    Configuration: flags over MEGANEURA_… environment over the file over defaults.")]
+#[command(
+    version,
+    after_help = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage.\n\
+    Configuration: flags over MEGANEURA_… environment over the file over defaults."
+)]
 struct Args {
     /// Configuration file [default: /etc/meganeura/supernode.toml, if it is there]
     #[arg(long, value_name = "FILE", global = true)]

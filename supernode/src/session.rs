@@ -34,7 +34,11 @@ pub enum SessionError {
 ///
 /// # Errors
 /// If the connection fails or the node talks nonsense.
-pub async fn hold(swarm: Swarm, connection: Connection, stream: Stream) -> Result<(), SessionError> {
+pub async fn hold(
+    swarm: Swarm,
+    connection: Connection,
+    stream: Stream,
+) -> Result<(), SessionError> {
     let (mut sender, mut receiver) = stream.split();
     let first: Option<FromNode> = receiver.recv().await?;
     let Some(NodeSays::Hello(hello)) = first.and_then(|message| message.says) else {

@@ -167,7 +167,11 @@ impl Swarm {
     /// How many nodes are connected and have told all that they hold.
     #[must_use]
     pub fn ready_nodes(&self) -> usize {
-        self.state().nodes.values().filter(|node| node.ready).count()
+        self.state()
+            .nodes
+            .values()
+            .filter(|node| node.ready)
+            .count()
     }
 
     /// A task is known: its cut, and what our own cache holds of it.
@@ -253,7 +257,8 @@ impl Swarm {
         };
         let signed = self.sign(&live, live.layout().all(), true);
         for statement in &signed {
-            if let Err(error) = live.learn_signed(statement.clone(), self.inner.engine.verifier()) {
+            if let Err(error) = live.learn_signed(statement.clone(), &self.inner.engine.verifier())
+            {
                 tracing::warn!(%task, %error, "a whole task's statement could not be kept");
             }
         }
@@ -401,7 +406,10 @@ impl State {
     /// by themselves.
     fn send(&self, id: NodeId, says: SupernodeSays) {
         if let Some(node) = self.nodes.get(&id)
-            && node.out.try_send(FromSupernode { says: Some(says) }).is_err()
+            && node
+                .out
+                .try_send(FromSupernode { says: Some(says) })
+                .is_err()
         {
             tracing::warn!(node = %node.name, "it does not read what it is told");
         }

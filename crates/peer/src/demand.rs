@@ -82,10 +82,7 @@ mod tests {
         assert_eq!(demand.together(), None);
         let pull = demand.add(want(0, 100, 40, Priority::Pull));
         let read = demand.add(want(80, 82, 80, Priority::Blocked));
-        assert_eq!(
-            demand.together(),
-            Some(want(0, 100, 80, Priority::Blocked))
-        );
+        assert_eq!(demand.together(), Some(want(0, 100, 80, Priority::Blocked)));
         demand.remove(read);
         demand.update(pull, want(50, 100, 50, Priority::Pull));
         assert_eq!(demand.together(), Some(want(50, 100, 50, Priority::Pull)));

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use content::{Digest, Layout, SignedStatement, Statement, TaskId, Verifier};
 use store::Store;
@@ -28,7 +28,7 @@ pub struct Engine {
 
 struct Inner {
     store: Arc<Store>,
-    verifier: Verifier,
+    verifier: RwLock<Verifier>,
     plan: Arc<dyn Plan>,
     metrics: Metrics,
     live: Mutex<HashMap<TaskId, Arc<LiveTask>>>,
@@ -42,11 +42,16 @@ impl Engine {
     /// An engine over `store`, which believes what `verifier`'s keys signed and gets missing
     /// pieces by `plan`.
     #[must_use]
-    pub fn new(store: Arc<Store>, verifier: Verifier, plan: Arc<dyn Plan>, metrics: Metrics) -> Self {
+    pub fn new(
+        store: Arc<Store>,
+        verifier: Verifier,
+        plan: Arc<dyn Plan>,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
-                verifier,
+                verifier: RwLock::new(verifier),
                 plan,
                 metrics,
                 live: Mutex::default(),
@@ -69,8 +74,15 @@ impl Engine {
 
     /// The keys that are believed.
     #[must_use]
-    pub fn verifier(&self) -> &Verifier {
-        &self.inner.verifier
+    pub fn verifier(&self) -> Verifier {
+        let verifier = self.inner.verifier.read();
+        verifier.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Believes these keys from now on: a node learns them when it joins.
+    pub fn believe(&self, verifier: Verifier) {
+        let believed = self.inner.verifier.write();
+        *believed.unwrap_or_else(PoisonError::into_inner) = verifier;
     }
 
     /// A task that is in the store, taken into memory.
@@ -92,13 +104,13 @@ impl Engine {
         let mut task: Option<Arc<LiveTask>> = None;
         for signed in statements {
             let statement = signed
-                .believe(&self.inner.verifier)
+                .believe(&self.verifier())
                 .map_err(|error| Failure::new(Kind::Invalid, error.to_string()))?;
             let live = match &task {
                 Some(live) => live,
                 None => task.insert(self.create_as(&statement)?),
             };
-            live.learn_signed(signed.clone(), &self.inner.verifier)?;
+            live.learn_signed(signed.clone(), &self.verifier())?;
         }
         task.ok_or_else(|| Failure::new(Kind::Invalid, "the supernode said nothing of the task"))
     }
@@ -139,7 +151,7 @@ impl Engine {
     ) -> Arc<LiveTask> {
         let task = LiveTask::new(
             stored,
-            &self.inner.verifier,
+            &self.verifier(),
             Arc::clone(&self.inner.plan),
             self.inner.metrics.clone(),
         );

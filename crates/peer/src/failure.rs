@@ -90,8 +90,17 @@ fn said(refusal: registry::Refusal) -> Said {
         .into_iter()
         .map(|value| header("www-authenticate", value))
         .collect();
-    headers.extend(refusal.content_type.map(|value| header("content-type", value)));
-    headers.extend(refusal.headers.iter().map(|(name, value)| header(name, value.clone())));
+    headers.extend(
+        refusal
+            .content_type
+            .map(|value| header("content-type", value)),
+    );
+    headers.extend(
+        refusal
+            .headers
+            .iter()
+            .map(|(name, value)| header(name, value.clone())),
+    );
     Said {
         status: u32::from(refusal.status),
         headers,

@@ -200,7 +200,8 @@ impl Feeds {
     #[must_use]
     pub fn origins(&self, id: &TaskId) -> Vec<Origin> {
         let feed = lock(&self.inner.feeds).get(id).map(Arc::clone);
-        feed.map(|feed| lock(&feed.origins).clone()).unwrap_or_default()
+        feed.map(|feed| lock(&feed.origins).clone())
+            .unwrap_or_default()
     }
 
     /// Forgets a task's origins and their credentials.
@@ -326,7 +327,9 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let layout = live.layout();
     let size = layout.piece_size().bytes();
     let mut open = feed.open.lock().await.take();
-    let mut position = open.as_ref().map_or(0, |stream| layout_position(stream, size));
+    let mut position = open
+        .as_ref()
+        .map_or(0, |stream| layout_position(stream, size));
     inner.engine.hash(live, None);
     while let Some(index) = next(feed, live, position) {
         if let End::Failed(failure) = &*live.end().borrow() {
@@ -337,7 +340,9 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
             Some(stream) if stream.at() == start => stream,
             _ => reopen(inner, feed, start, layout.length()).await?,
         };
-        let bytes = stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await?;
+        let bytes = stream
+            .take(usize::try_from(size).unwrap_or(usize::MAX))
+            .await?;
         keep(inner, live, index, bytes).await?;
         let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
         position = index + 1;
@@ -362,9 +367,14 @@ fn next(feed: &Feed, live: &LiveTask, position: PieceIndex) -> Option<PieceIndex
         let all = live.layout().pieces();
         return (position..all).chain(0..position.min(all)).find(missing);
     }
-    near.or_else(|| need.pieces.iter().filter(|index| *index >= position).find(missing))
-        .or_else(|| need.pieces.iter().find(missing))
-        .or(urgent)
+    near.or_else(|| {
+        need.pieces
+            .iter()
+            .filter(|index| *index >= position)
+            .find(missing)
+    })
+    .or_else(|| need.pieces.iter().find(missing))
+    .or(urgent)
 }
 
 /// A piece so few pieces ahead of the stream is waited for rather than asked for.
@@ -403,7 +413,12 @@ async fn keep(
     index: PieceIndex,
     bytes: Unverified,
 ) -> Result<(), Failure> {
-    let short = || Failure::new(Kind::Origin, "the registry sent fewer bytes than it announced");
+    let short = || {
+        Failure::new(
+            Kind::Origin,
+            "the registry sent fewer bytes than it announced",
+        )
+    };
     let kept = match &inner.belief {
         Belief::Attest(attestor) => {
             let (piece, digest) = attestor
@@ -418,11 +433,12 @@ async fn keep(
                 digests: vec![digest],
             };
             let (_, signed) = Statement::sign(said, attestor.signer());
-            live.learn_signed(signed, inner.engine.verifier())?;
+            live.learn_signed(signed, &inner.engine.verifier())?;
             live.put(piece, Source::Origin).await
         }
         Belief::Provisional => {
-            let piece = Provisional::new(live.id(), live.layout(), index, bytes).ok_or_else(short)?;
+            let piece =
+                Provisional::new(live.id(), live.layout(), index, bytes).ok_or_else(short)?;
             live.put_provisional(piece, Source::Origin).await
         }
     };

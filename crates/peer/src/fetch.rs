@@ -139,14 +139,14 @@ impl Transfer<'_> {
             return Err(Outcome::WrongBytes);
         }
         let proof = PieceProof::from_bytes(length, &header.proof).ok_or(Outcome::WrongBytes)?;
-        let mut receiving = self
-            .live
-            .book()
-            .receive(index, proof)
-            .map_err(|mismatch| match mismatch {
-                content::Mismatch::Unknown(_) => Outcome::Receiver,
-                _ => Outcome::WrongBytes,
-            })?;
+        let mut receiving =
+            self.live
+                .book()
+                .receive(index, proof)
+                .map_err(|mismatch| match mismatch {
+                    content::Mismatch::Unknown(_) => Outcome::Receiver,
+                    _ => Outcome::WrongBytes,
+                })?;
         let deadline = SILENCE + Duration::from_secs(length / SLOWEST);
         let body = async {
             while receiving.missing() > 0 {

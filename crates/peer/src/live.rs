@@ -59,7 +59,11 @@ impl LiveTask {
                 let _ = book.learn(&statement);
             }
         }
-        let end = if stored.is_complete() { End::Whole } else { End::Open };
+        let end = if stored.is_complete() {
+            End::Whole
+        } else {
+            End::Open
+        };
         Arc::new(Self {
             stored,
             book: Mutex::new(book),
@@ -81,7 +85,8 @@ impl LiveTask {
     /// Whether nobody uses the task, given how many references to it there are: the engine's own,
     /// and that of a SHA-256 pass that waits for bytes.
     pub(crate) fn is_idle(&self, references: usize) -> bool {
-        let hashing = self.hashing.load(Ordering::Relaxed) && matches!(*self.end.borrow(), End::Open);
+        let hashing =
+            self.hashing.load(Ordering::Relaxed) && matches!(*self.end.borrow(), End::Open);
         references <= 1 + usize::from(hashing)
     }
 
@@ -122,7 +127,11 @@ impl LiveTask {
     ///
     /// # Errors
     /// If the cluster did not sign it, or it is not of this task.
-    pub fn learn_signed(&self, signed: SignedStatement, verifier: &Verifier) -> Result<(), Failure> {
+    pub fn learn_signed(
+        &self,
+        signed: SignedStatement,
+        verifier: &Verifier,
+    ) -> Result<(), Failure> {
         let statement = signed
             .believe(verifier)
             .map_err(|error| Failure::new(Kind::Invalid, error.to_string()))?;
@@ -162,7 +171,11 @@ impl LiveTask {
     ///
     /// # Errors
     /// If the store cannot keep it.
-    pub async fn put(self: &Arc<Self>, piece: Verified, source: Source) -> Result<(), store::PutError> {
+    pub async fn put(
+        self: &Arc<Self>,
+        piece: Verified,
+        source: Source,
+    ) -> Result<(), store::PutError> {
         self.metrics.received(source, piece.bytes().len() as u64);
         let live = Arc::clone(self);
         blocking(move || live.stored.put(&piece)).await
@@ -302,7 +315,10 @@ impl LiveTask {
                 changed = end.changed() => changed.is_err(),
             };
             if gone {
-                return Err(Failure::new(Kind::Other, "the task was removed from the store"));
+                return Err(Failure::new(
+                    Kind::Other,
+                    "the task was removed from the store",
+                ));
             }
         }
     }

@@ -74,7 +74,12 @@ impl Metrics {
             "Requests for pieces that were refused for want of a valid ticket",
             self.refused.clone(),
         );
-        for source in [Source::Origin, Source::Supernode, Source::Peer, Source::Store] {
+        for source in [
+            Source::Origin,
+            Source::Supernode,
+            Source::Peer,
+            Source::Store,
+        ] {
             self.received(source, 0);
         }
     }

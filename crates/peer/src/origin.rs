@@ -131,7 +131,12 @@ impl OriginStream {
             .open_blob(repository, digest, start.., caller)
             .await?;
         let total = stream.total;
-        Ok(Self::new(Body::Blob(Box::new(stream)), total, start, String::new()))
+        Ok(Self::new(
+            Body::Blob(Box::new(stream)),
+            total,
+            start,
+            String::new(),
+        ))
     }
 
     async fn manifest(
@@ -152,7 +157,12 @@ impl OriginStream {
         let mut body = answer.body.unwrap_or_default();
         let total = body.len() as u64;
         body.advance(usize::try_from(start).unwrap_or(usize::MAX).min(body.len()));
-        Ok(Self::new(Body::Manifest(body), total, start, answer.media_type))
+        Ok(Self::new(
+            Body::Manifest(body),
+            total,
+            start,
+            answer.media_type,
+        ))
     }
 
     /// The open answer of a URL, read from `start` on.
@@ -163,7 +173,12 @@ impl OriginStream {
         let unknown = || Failure::new(Kind::Origin, "the server does not say how long the file is");
         let total = stream.total.ok_or_else(unknown)?;
         let media_type = stream.content_type.clone().unwrap_or_default();
-        Ok(Self::new(Body::Url(Box::new(stream)), total, start, media_type))
+        Ok(Self::new(
+            Body::Url(Box::new(stream)),
+            total,
+            start,
+            media_type,
+        ))
     }
 
     fn new(body: Body, total: u64, at: u64, media_type: String) -> Self {

@@ -96,7 +96,12 @@ impl Uploader {
         let description = match self.admitted(peer, &ask.task, ask.ticket.as_ref()) {
             Ok(live) => Description {
                 verdict: Verdict::Follows.into(),
-                statements: live.stored().statements().into_iter().map(Into::into).collect(),
+                statements: live
+                    .stored()
+                    .statements()
+                    .into_iter()
+                    .map(Into::into)
+                    .collect(),
                 pieces: live.present().to_bytes(),
                 peers: self.engine.known_peers(&live.id()),
             },

@@ -31,7 +31,7 @@ pub enum Decision {
     /// Tell the receiver to take the run from the parent.
     Lease(Lease),
     /// Tell the receiver to stop: another transfer won, or nobody wants it any more. The lease is
-    /// over; what is still said of it is ignored.
+    /// over; of what is still said of it, only what arrived is taken in.
     Cancel {
         /// The lease.
         lease: crate::LeaseId,

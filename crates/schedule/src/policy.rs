@@ -72,7 +72,7 @@ impl Default for Policy {
             stall_factor: 2.0,
             min_stall: 1000,
             endgame_factor: 1.5,
-            min_endgame: 250,
+            min_endgame: 20,
             silence: 15_000,
             set_aside: 600_000,
             avoid: 10_000,

@@ -1,110 +1,152 @@
 //! How close the schedule comes to what is possible: the time until the last node has the last
-//! piece, over the bounds of `docs/scheduling.md`. `--nocapture` prints the figures.
+//! piece, over the bounds of `docs/scheduling.md`. `--nocapture` prints the figures; the large
+//! swarms are left to optimised builds (`--release`).
 
 mod support;
 
-use support::sim::{Setup, Sim, b_disc};
+use schedule::NodeId;
+use support::sim::{Micros, Setup, Sim, b_disc, b_fluid};
 
-struct Score {
-    ratio: f64,
-    waste: f64,
+/// Optimised, or these take minutes.
+const LARGE: bool = !cfg!(debug_assertions);
+const MIB: u64 = 1 << 20;
+
+#[expect(clippy::cast_precision_loss, reason = "figures to be printed")]
+fn ratio(one: u64, other: u64) -> f64 {
+    one as f64 / other as f64
 }
 
-fn measure(name: &str, sim: &mut Sim, bound: u64) -> Score {
-    let begun = std::time::Instant::now();
+/// Lets everybody want everything, and returns the makespan over the bound.
+fn measure(name: &str, sim: &mut Sim, bound: Micros) -> f64 {
     sim.all_want();
-    let makespan = sim.to_completion();
-    let ratio = makespan as f64 / bound as f64;
-    let living = u64::from(sim.setup.pieces) * sim.setup.nodes;
-    let waste = sim.sent_pieces as f64 / living as f64 - 1.0;
-    let rate = sim.leases as f64 / sim.plan_time.as_secs_f64();
+    let makespan = sim.finish();
+    let score = ratio(makespan, bound);
+    report(name, sim, score);
+    score
+}
+
+fn report(name: &str, sim: &Sim, score: f64) {
+    let stats = sim.swarm.stats();
+    let planning = u64::try_from(sim.plan_time.as_micros()).unwrap_or(u64::MAX);
     println!(
-        "{name:<34} T/B {ratio:.3}  leases {:>7}  source {:.2} x S  waste {:>5.2} %  far {:.2}  \
-         {:.0} decisions/s planning, {:.1} s in all  {:?}",
-        sim.leases,
-        sim.source_pieces as f64 / f64::from(sim.setup.pieces),
-        waste * 100.0,
-        sim.far_pieces as f64 / sim.sent_pieces as f64,
-        rate,
-        begun.elapsed().as_secs_f64(),
-        sim.swarm.stats(),
+        "{name:<32} T/B {score:.3}   source {:.2} x S   asked twice {:.2} %   other rack {:.2}   \
+         {:>6} leases, {:>6.0} decisions/s",
+        ratio(sim.source_pieces, u64::from(sim.setup.pieces)),
+        100.0 * ratio(stats.twice, sim.sent_pieces),
+        ratio(sim.far_pieces, sim.sent_pieces),
+        stats.leases,
+        1e6 * ratio(stats.leases, planning),
     );
-    Score { ratio, waste }
 }
 
-fn rounds(nodes: u64, pieces: u32, seed: u64) -> Score {
-    let setup = Setup::rounds(nodes, pieces, seed);
-    let bound = b_disc(&setup);
-    let name = format!("rounds N={nodes} P={pieces} seed {seed}");
-    measure(&name, &mut Sim::new(setup), bound)
+/// The median of the makespan over B_disc in the round model.
+fn rounds(nodes: u64, pieces: u32) -> f64 {
+    let mut scores: Vec<_> = (0..8)
+        .map(|seed| {
+            let setup = Setup::rounds(nodes, pieces, seed);
+            let bound = b_disc(&setup);
+            let name = format!("rounds N={nodes} P={pieces} seed {seed}");
+            measure(&name, &mut Sim::new(setup), bound)
+        })
+        .collect();
+    scores.sort_unstable_by(f64::total_cmp);
+    println!("median of N={nodes} P={pieces}: {:.3}", scores[4]);
+    scores[7]
 }
 
 #[test]
-fn rounds_of_255_nodes() {
-    for seed in 0..4 {
-        assert!(rounds(255, 64, seed).ratio <= 1.15);
+fn rounds_of_255_nodes_come_close_to_the_bound() {
+    assert!(rounds(255, 64) <= 1.10);
+}
+
+#[test]
+fn rounds_of_1000_nodes_come_close_to_the_bound() {
+    assert!(rounds(1000, 4) <= 1.15);
+    if LARGE {
+        for pieces in [16, 64, 256] {
+            assert!(rounds(1000, pieces) <= 1.10);
+        }
     }
 }
 
-#[test]
-fn rounds_of_1000_nodes() {
-    for pieces in [4, 16, 64, 256] {
-        let score = rounds(1000, pieces, 1);
-        let _ = score.ratio;
-    }
+fn gigabit() -> Setup {
+    let nodes = if LARGE { 1000 } else { 150 };
+    Setup::gigabit(nodes, 256, MIB / 4, 1)
 }
 
 #[test]
-fn gigabit_links() {
-    let setup = Setup::gigabit(1000, 256, 256 * 1024, 1);
+fn real_links_with_round_trips_come_close_too() {
+    let setup = gigabit();
     let bound = b_disc(&setup);
-    let score = measure("1 Gbit/s N=1000 P=256", &mut Sim::new(setup), bound);
-    assert!(score.ratio <= 1.5 && score.waste < 0.05);
+    assert!(measure("1 Gbit/s, 64 MiB", &mut Sim::new(setup), bound) <= 1.10);
+}
+
+#[test]
+fn few_large_pieces_cost_more() {
+    let setup = Setup::gigabit(150, 64, MIB, 1);
+    let bound = b_disc(&setup);
+    assert!(measure("1 Gbit/s, 64 x 1 MiB", &mut Sim::new(setup), bound) <= 1.15);
 }
 
 /// Five in a hundred nodes send at a tenth of the others' rate, and nobody says so.
 #[test]
-fn stragglers() {
-    let setup = Setup::gigabit(300, 256, 256 * 1024, 1);
-    let bound = b_disc(&setup);
+fn stragglers_hold_up_nobody() {
+    let setup = gigabit();
+    let slow: Vec<_> = (20..=setup.nodes).step_by(20).collect();
+    let bound = b_disc(&setup).max(b_fluid(&setup, slow.len() as u64, 10));
     let mut sim = Sim::new(setup);
-    for node in (20..=300).step_by(20) {
-        sim.slow_down(schedule::NodeId(node), 10);
+    for node in slow {
+        sim.slow_down(NodeId(node), 10);
     }
-    let score = measure("5 % stragglers at 1/10", &mut sim, bound);
-    assert!(score.ratio <= 1.5 && score.waste < 0.05);
+    assert!(measure("5 % at a tenth of the rate", &mut sim, bound) <= 1.15);
+    assert!(
+        sim.swarm.stats().twice * 20 <= sim.sent_pieces,
+        "over 5 % in vain"
+    );
 }
 
 /// One in ten nodes dies when half is done; the scheduler learns of it a quarter of a second later.
 #[test]
-fn deaths() {
-    let setup = Setup::gigabit(300, 256, 256 * 1024, 1);
+fn deaths_are_made_good() {
+    let setup = gigabit();
     let bound = b_disc(&setup);
     let mut sim = Sim::new(setup);
     sim.all_want();
-    sim.run(u64::MAX / 2, |sim| sim.progress() >= 500);
-    for node in (10..=300).step_by(10) {
-        sim.kill(schedule::NodeId(node), Some(250_000));
+    sim.run(Micros::MAX / 2, |sim| sim.progress() >= 500);
+    for node in (10..=sim.setup.nodes).step_by(10) {
+        sim.kill(NodeId(node), Some(250_000));
     }
-    let makespan = sim.to_completion();
-    println!(
-        "10 % die at half: T/B {:.3} {:?}",
-        makespan as f64 / bound as f64,
-        sim.swarm.stats()
-    );
+    let score = ratio(sim.finish(), bound);
+    report("10 % die at half", &sim, score);
+    assert!(score <= 1.25);
 }
 
 #[test]
-fn racks() {
-    let mut setup = Setup::gigabit(300, 256, 256 * 1024, 1);
+fn near_parents_are_preferred() {
+    let mut setup = gigabit();
     setup.racks = 10;
     let bound = b_disc(&setup);
-    measure("ten racks", &mut Sim::new(setup), bound);
+    let mut sim = Sim::new(setup);
+    assert!(measure("ten racks", &mut sim, bound) <= 1.10);
+    // Blind choice would fetch nine of ten pieces from other racks.
+    assert!(sim.far_pieces * 100 < sim.sent_pieces * 75);
 }
 
 #[test]
-fn one_receiver() {
-    let setup = Setup::gigabit(1, 256, 256 * 1024, 1);
+fn one_receiver_takes_few_long_leases() {
+    let setup = Setup::gigabit(1, 256, MIB / 4, 1);
     let bound = b_disc(&setup);
-    measure("one receiver", &mut Sim::new(setup), bound);
+    let mut sim = Sim::new(setup);
+    assert!(measure("one receiver", &mut sim, bound) <= 1.02);
+    assert_eq!(sim.leases, 16);
+}
+
+/// The whole pull of 10 000 nodes: how much the scheduler alone costs.
+#[test]
+fn ten_thousand_nodes() {
+    if LARGE {
+        let setup = Setup::gigabit(10_000, 64, MIB / 4, 1);
+        let bound = b_disc(&setup);
+        assert!(measure("N=10000, 16 MiB", &mut Sim::new(setup), bound) <= 1.25);
+    }
 }

@@ -127,6 +127,6 @@ fn the_source_sends_each_piece_once_while_nothing_fails() {
     };
     let mut sim = Sim::new(setup);
     sim.all_want();
-    sim.to_completion();
+    sim.finish();
     assert!(sim.checker.calm);
 }

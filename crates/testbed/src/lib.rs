@@ -19,7 +19,9 @@
 
 pub mod cluster;
 pub mod faulty;
+pub mod hostile;
 pub mod image;
+mod liar;
 pub mod ports;
 pub mod process;
 pub mod registry;
@@ -27,5 +29,6 @@ pub mod web;
 
 pub use cluster::{Bed, Node, Site, Supernode};
 pub use faulty::{Fault, FaultyRegistry};
+pub use hostile::{Hostile, Manner};
 pub use image::Image;
 pub use registry::DockerRegistry;

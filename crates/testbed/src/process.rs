@@ -105,5 +105,6 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
         .skip(1)
         .map(|dir| dir.join(name))
         .find(|path| path.is_file());
-    found.with_context(|| format!("{name} is not built: run `cargo build --workspace --bins` first"))
+    found
+        .with_context(|| format!("{name} is not built: run `cargo build --workspace --bins` first"))
 }

@@ -51,7 +51,8 @@ pub async fn open(
     let stream = TcpStream::connect(address)
         .await
         .with_context(|| format!("nobody listens on {address}"))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let mut request = Request::builder()
         .method(method)

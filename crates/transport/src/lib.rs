@@ -4,7 +4,7 @@
 //!
 //! - [`role`]: who somebody is, as a certificate says it;
 //! - [`authority`], [`identity`]: the cluster's certificate authority, and what one member holds;
-//! - [`join_string`], [`join`]: the first contact of a node, and the renewal of its certificate;
+//! - [`join_string`], [`mod@join`]: the first contact of a node, and the renewal of its certificate;
 //! - [`limits`]: what one endpoint bears;
 //! - [`endpoint`]: one port, UDP and TCP, that dials and is dialled;
 //! - [`connection`], [`stream`]: one peer, and one conversation with it.

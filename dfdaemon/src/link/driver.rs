@@ -7,7 +7,7 @@ use std::time::Duration;
 use content::TaskId;
 use peer::limits::Limiter;
 use peer::{Engine, Want};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use transport::{Connection, Endpoint, Expect};
 use wire::control::Hello;
@@ -22,16 +22,21 @@ use crate::search::Search;
 pub struct Parts {
     /// The engine whose tasks are fetched.
     pub engine: Engine,
-    /// The way to others.
-    pub endpoint: Endpoint,
-    /// Where the supernodes are.
-    pub supernodes: Vec<String>,
     /// What this node says of itself.
     pub hello: Hello,
     /// How fast it receives at most.
     pub download: Arc<Limiter>,
     /// How pieces are found while no supernode answers.
     pub search: Search,
+}
+
+/// What a node has once it has joined a cluster.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// The way to others.
+    pub endpoint: Endpoint,
+    /// Where the supernodes are.
+    pub supernodes: Vec<String>,
 }
 
 /// Keeps the link; [`Driver::run`] never ends.
@@ -61,7 +66,7 @@ impl Driver {
         let (done, ended) = mpsc::unbounded_channel();
         let transfers = Transfers::new(
             parts.engine.clone(),
-            parts.endpoint.clone(),
+            Arc::clone(&parts.search.endpoint),
             Arc::clone(&parts.download),
             done,
         );
@@ -77,12 +82,19 @@ impl Driver {
         }
     }
 
-    /// Connects, holds the conversation, and connects again.
-    pub async fn run(mut self) {
+    /// Connects once the node has joined, holds the conversation, and connects again. What is
+    /// wanted meanwhile is searched for.
+    pub async fn run(mut self, mut joined: oneshot::Receiver<Membership>) {
+        let member = loop {
+            match joined.try_recv() {
+                Ok(member) => break member,
+                Err(_) => self.idle(FIRST_PAUSE).await,
+            }
+        };
         let mut pause = FIRST_PAUSE;
         loop {
-            for address in self.parts.supernodes.clone() {
-                match self.parts.endpoint.connect(&address, Expect::Supernode).await {
+            for address in &member.supernodes {
+                match member.endpoint.connect(address, Expect::Supernode).await {
                     Ok(connection) => {
                         tracing::info!(supernode = %address, "connected");
                         self.converse(connection).await;
@@ -131,7 +143,11 @@ impl Driver {
     /// Sees to it that every wanted task that no supernode sees to is searched for.
     pub(super) fn search(&mut self) {
         self.searches.retain(|_, search| !search.is_finished());
-        for task in self.wants.keys().filter(|task| !self.introduced.contains(task)) {
+        for task in self
+            .wants
+            .keys()
+            .filter(|task| !self.introduced.contains(task))
+        {
             if !self.searches.contains_key(task)
                 && let Some(live) = self.parts.engine.live(task)
             {

@@ -32,7 +32,7 @@ pub(super) async fn introduce(
             continue;
         }
         if let Some(signed) = opened.ticket
-            && let Ok(ticket) = signed.believe(engine.verifier())
+            && let Ok(ticket) = signed.believe(&engine.verifier())
         {
             tickets.keep(&ticket, signed);
         }

@@ -1,7 +1,7 @@
 //! Leases: runs of pieces that the supernode tells us to take from somebody.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use content::{PieceSet, Run, TaskId};
 use peer::fetch::{Ask, Fetched, fetch_run};
@@ -19,7 +19,7 @@ use super::session::map;
 #[derive(Debug)]
 pub(super) struct Transfers {
     engine: Engine,
-    endpoint: Endpoint,
+    endpoint: Arc<OnceLock<Endpoint>>,
     download: Arc<Limiter>,
     done: mpsc::UnboundedSender<Running>,
     running: HashMap<u64, CancellationToken>,
@@ -39,7 +39,7 @@ pub(super) struct Running {
 impl Transfers {
     pub(super) fn new(
         engine: Engine,
-        endpoint: Endpoint,
+        endpoint: Arc<OnceLock<Endpoint>>,
         download: Arc<Limiter>,
         done: mpsc::UnboundedSender<Running>,
     ) -> Self {
@@ -84,7 +84,7 @@ impl Transfers {
             live,
             run,
             lease,
-            endpoint: self.endpoint.clone(),
+            endpoint: Arc::clone(&self.endpoint),
             supernode: self.supernode.clone(),
             download: Arc::clone(&self.download),
             engine: self.engine.clone(),
@@ -108,7 +108,7 @@ impl Transfers {
         let run = wire::run(lease.first, lease.end).ok()?;
         let live = self.engine.live(&task)?;
         for statement in &lease.statements {
-            let learned = live.learn_signed(statement.clone().into(), self.engine.verifier());
+            let learned = live.learn_signed(statement.clone().into(), &self.engine.verifier());
             if let Err(error) = learned {
                 tracing::warn!(%task, %error, "a lease came with a statement that is of no use");
                 return None;
@@ -142,7 +142,7 @@ struct Transfer {
     live: Arc<LiveTask>,
     run: Run,
     lease: Lease,
-    endpoint: Endpoint,
+    endpoint: Arc<OnceLock<Endpoint>>,
     supernode: Option<Connection>,
     download: Arc<Limiter>,
     engine: Engine,
@@ -169,7 +169,14 @@ impl Transfer {
             priority: self.lease.priority(),
             request_id: format!("lease-{}", self.lease.lease),
         };
-        fetch_run(&self.live, &connection, ask, &self.download, self.engine.metrics()).await
+        fetch_run(
+            &self.live,
+            &connection,
+            ask,
+            &self.download,
+            self.engine.metrics(),
+        )
+        .await
     }
 
     async fn connection(&self) -> Result<Connection, Outcome> {
@@ -177,7 +184,8 @@ impl Transfer {
             return self.supernode.clone().ok_or(Outcome::Unreachable);
         }
         let expect = Expect::Node(self.lease.parent.clone());
-        self.endpoint
+        let endpoint = self.endpoint.get().ok_or(Outcome::Unreachable)?;
+        endpoint
             .connect(&self.lease.address, expect)
             .await
             .map_err(|error| {

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use transport::{Connection, TransportError};
 use wire::request::{Asks, Request};
 
-pub use driver::{Driver, Parts};
+pub use driver::{Driver, Membership, Parts};
 
 /// The supernode answers a question within this time, or the node helps itself.
 const ANSWER_WITHIN: Duration = Duration::from_secs(24);

@@ -43,7 +43,10 @@ pub(super) async fn hold(
         }
     });
     driver.transfers.supernode(connection.clone());
-    driver.ends.connection.send_replace(State::new(Some(connection.clone())));
+    driver
+        .ends
+        .connection
+        .send_replace(State::new(Some(connection.clone())));
     tell_all(driver, &mut out).await?;
     for task in driver.wants.keys().copied().collect::<Vec<_>>() {
         driver.introduce(connection, task);
@@ -157,12 +160,12 @@ fn hear(driver: &mut Driver, message: FromSupernode) -> Option<NodeSays> {
 
 fn learn(driver: &Driver, signed: content::SignedStatement) {
     let engine = &driver.parts.engine;
-    let Ok(statement) = signed.believe(engine.verifier()) else {
+    let Ok(statement) = signed.believe(&engine.verifier()) else {
         tracing::warn!("the supernode sent a statement that its cluster did not sign");
         return;
     };
     if let Some(live) = engine.live(&statement.task())
-        && let Err(error) = live.learn_signed(signed, engine.verifier())
+        && let Err(error) = live.learn_signed(signed, &engine.verifier())
     {
         tracing::warn!(task = %statement.task(), %error, "a statement is of no use");
     }

@@ -27,7 +27,14 @@ pub(crate) fn ranged(
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             let told = format!("bytes {}-{}/{length}", bytes.start, bytes.end - 1);
             add_header(response.headers_mut(), "content-range", &told);
-            (bytes, if open { Eagerness::Window } else { Eagerness::All })
+            (
+                bytes,
+                if open {
+                    Eagerness::Window
+                } else {
+                    Eagerness::All
+                },
+            )
         }
         Part::Unsatisfiable => return unsatisfiable(length),
     };
@@ -58,7 +65,11 @@ fn unsatisfiable(length: u64) -> Response<Body> {
         format!("there are {length} bytes"),
     );
     let mut response = error.response();
-    add_header(response.headers_mut(), "content-range", &format!("bytes */{length}"));
+    add_header(
+        response.headers_mut(),
+        "content-range",
+        &format!("bytes */{length}"),
+    );
     response
 }
 

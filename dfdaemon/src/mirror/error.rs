@@ -99,7 +99,8 @@ fn refused(mut said: Said, unknown: &'static str, message: String) -> Response<B
             _ => "UNKNOWN",
         };
         said.body = OciError::body(code, &message).into_bytes();
-        said.headers.retain(|header| !header.name.eq_ignore_ascii_case("content-type"));
+        said.headers
+            .retain(|header| !header.name.eq_ignore_ascii_case("content-type"));
         said.headers.push(Header {
             name: "content-type".into(),
             value: "application/json".into(),

@@ -76,10 +76,12 @@ impl Mirror {
         match route {
             Route::Ping => ping(),
             Route::Manifest(repository, reference) => {
-                self.manifest(asked(repository), reference, head, &parts.headers).await
+                self.manifest(asked(repository), reference, head, &parts.headers)
+                    .await
             }
             Route::Blob(repository, digest) => {
-                self.blob(asked(repository), digest, head, &parts.headers).await
+                self.blob(asked(repository), digest, head, &parts.headers)
+                    .await
             }
             Route::Tags(repository, page) => self.tags(asked(repository), page).await,
             Route::Referrers(repository, digest, kind) => {
@@ -90,26 +92,35 @@ impl Mirror {
 }
 
 async fn handle(State(mirror): State<Mirror>, request: Request) -> Response<Body> {
-    let told = request.headers().get(request_id::HEADER).and_then(|value| value.to_str().ok());
+    let told = request
+        .headers()
+        .get(request_id::HEADER)
+        .and_then(|value| value.to_str().ok());
     let id = RequestId::accept(told);
     let registry = request.uri().query().and_then(|query| {
         let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-        pairs.find(|(name, _)| name == "ns").map(|(_, value)| value.into_owned())
+        pairs
+            .find(|(name, _)| name == "ns")
+            .map(|(_, value)| value.into_owned())
     });
     let span = tracing::info_span!("mirror", request = %id, method = %request.method(), path = request.uri().path());
     let answer = mirror.answer(request, id.clone());
-    let mut response = match tokio::time::timeout(HEADERS_WITHIN, answer.instrument(span.clone())).await {
-        Ok(response) => response,
-        Err(_) => OciError::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "UNKNOWN",
-            "the registry did not answer in time",
-        )
-        .response(),
-    };
+    let mut response =
+        match tokio::time::timeout(HEADERS_WITHIN, answer.instrument(span.clone())).await {
+            Ok(response) => response,
+            Err(_) => OciError::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "UNKNOWN",
+                "the registry did not answer in time",
+            )
+            .response(),
+        };
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
     let headers = response.headers_mut();
-    headers.insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
+    headers.insert(
+        "docker-distribution-api-version",
+        HeaderValue::from_static("registry/2.0"),
+    );
     error::add_header(headers, request_id::HEADER, &id.to_string());
     if let Some(registry) = registry {
         // distribution-spec, "Registry proxying": the proxy says for whom it answers.

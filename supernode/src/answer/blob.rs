@@ -31,13 +31,20 @@ impl Answers {
         let digest: Digest = ask
             .digest
             .parse()
-            .map_err(|error: content::DigestParseError| Failure::new(Kind::Invalid, error.to_string()))?;
+            .map_err(|error: content::DigestParseError| {
+                Failure::new(Kind::Invalid, error.to_string())
+            })?;
         let live = self.blob(&asked, digest).await?;
         let task = live.id();
         let fresh_seconds = self.access.readable_for().as_secs();
         if ask.only_facts {
             return Ok(Opened {
-                statements: vec![self.swarm.sign(&live, content::Run::EMPTY, false).remove(0).into()],
+                statements: vec![
+                    self.swarm
+                        .sign(&live, content::Run::EMPTY, false)
+                        .remove(0)
+                        .into(),
+                ],
                 fresh_seconds,
                 ..Opened::default()
             });
@@ -83,7 +90,8 @@ impl Answers {
     /// time still has to be granted it.
     async fn settle(&self, asked: &Asked, digest: Digest) -> Result<(), Failure> {
         if self.feeds.granted_to(&TaskId::Blob(digest), &asked.caller) {
-            self.access.granted(&asked.repository, &digest, &asked.caller);
+            self.access
+                .granted(&asked.repository, &digest, &asked.caller);
             return Ok(());
         }
         self.access

@@ -83,7 +83,12 @@ impl Answers {
     }
 
     /// The manifest's bytes: from the cache, or once from the registry for all who ask.
-    async fn body(&self, asked: &Asked, digest: Digest, accept: Vec<String>) -> Result<Body, Failure> {
+    async fn body(
+        &self,
+        asked: &Asked,
+        digest: Digest,
+        accept: Vec<String>,
+    ) -> Result<Body, Failure> {
         let task = TaskId::Blob(digest);
         let origin = Origin::Registry(RegistryOrigin {
             repository: asked.repository.clone(),

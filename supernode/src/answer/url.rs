@@ -47,11 +47,7 @@ impl Answers {
 
     /// The URL's task. The server is asked each time: a URL's bytes may change.
     async fn url(&self, url: Url, expected: Option<Digest>) -> Result<Arc<LiveTask>, Failure> {
-        let stream = self
-            .access
-            .registries()
-            .open_url(&url, 0.., &[])
-            .await?;
+        let stream = self.access.registries().open_url(&url, 0.., &[]).await?;
         let task = name(&url, expected, &stream)?;
         let origin = Origin::Url {
             url,

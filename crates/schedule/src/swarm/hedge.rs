@@ -42,6 +42,7 @@ impl Swarm {
             priority,
         });
         self.stats.hedged += 1;
+        self.stats.twice += u64::from(run.len());
         for (one, other) in [(id, twin), (twin, id)] {
             if let Some(lease) = self.leases.get_mut(&one) {
                 lease.twin = Some(other);

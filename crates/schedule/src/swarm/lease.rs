@@ -75,8 +75,7 @@ impl Swarm {
         self.nodes[parent].uploads.push(id);
         self.stats.leases += 1;
         self.settle_parent(parent);
-        self.settle_receiver(node);
-        self.served.push((task, node));
+        self.take_up(task, node);
         self.watch(id);
         if self.tasks[task]
             .pull(node)
@@ -86,6 +85,20 @@ impl Swarm {
             self.watch_all(task, node);
         }
         id
+    }
+
+    /// A receiver was given something. It has less room and asks for less, which gives nobody a new
+    /// choice, unless its window moved on to other pieces.
+    fn take_up(&mut self, task: TaskKey, node: NodeKey) {
+        let window = |swarm: &Self| swarm.tasks[task].pull(node).map(|pull| pull.window);
+        let before = window(self);
+        self.settle_receiver(node);
+        let after = window(self);
+        let moved =
+            |(before, after): (Run, Run)| before.end != after.end || after.first < before.first;
+        if before.zip(after).is_some_and(moved) {
+            self.served.push((task, node));
+        }
     }
 
     /// Ends a lease: what did not arrive may be asked for again.
@@ -131,6 +144,8 @@ impl Swarm {
     pub(super) fn cancel(&mut self, id: LeaseId) {
         if let Some(lease) = self.end(id) {
             let node = self.nodes[lease.node].id;
+            let task = self.tasks[lease.task].id;
+            self.past.remember(id, task, node, lease.run);
             self.out.push(Decision::Cancel { lease: id, node });
             self.stats.cancelled += 1;
         }

@@ -3,7 +3,7 @@
 //! - [`apply`](Swarm::apply): events change the state (`apply`, `outcome`);
 //! - [`plan`](Swarm::plan): decisions (`plan`: who is matched with whom; `hedge`: what is asked
 //!   twice; `need`: what the origin is asked for);
-//! - `lease`: the beginning and the end of a lease; `timer`: what happens by itself.
+//! - `lease`, `past`: the beginning and the end of a lease, and what is said after it; `timer`: what happens by itself.
 
 mod apply;
 #[cfg(test)]
@@ -12,6 +12,7 @@ mod hedge;
 mod lease;
 mod need;
 mod outcome;
+mod past;
 mod plan;
 pub mod snapshot;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub struct Swarm {
     /// Wants of tasks that are not known yet.
     early: HashMap<TaskId, HashMap<NodeId, Want>>,
     leases: HashMap<LeaseId, InFlight>,
+    past: past::Past,
     next_lease: u64,
     /// Nodes with a free upload slot, by place.
     free: BTreeSet<(Place, NodeKey)>,
@@ -87,6 +89,7 @@ impl Swarm {
             node_keys: HashMap::new(),
             early: HashMap::new(),
             leases: HashMap::new(),
+            past: past::Past::default(),
             next_lease: (mix(seed) << 40) | 1,
             free: BTreeSet::new(),
             active: BTreeSet::new(),
@@ -194,7 +197,7 @@ impl Swarm {
 
     /// The bytes per millisecond that a lease from this parent gets.
     fn rate_of(&self, parent: NodeKey) -> f64 {
-        let known = self.nodes[parent].rate.get().or(self.typical.get());
+        let known = self.nodes[parent].rate.get().or_else(|| self.typical.get());
         known.unwrap_or(self.policy.assumed_rate)
     }
 }

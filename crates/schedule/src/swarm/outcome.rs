@@ -56,6 +56,7 @@ impl Swarm {
 
     pub(super) fn done(&mut self, id: LeaseId, pieces: &PieceSet, bytes: u64, millis: Millis) {
         let Some(lease) = self.leases.get(&id) else {
+            self.late_report(id, pieces);
             return;
         };
         let (task, node, parent) = (lease.task, lease.node, lease.parent);
@@ -74,15 +75,12 @@ impl Swarm {
         self.nodes[parent].unreached = (None, 0);
         self.stats.done += 1;
         self.stats.pieces += got.len() as u64;
-        self.stats.wasted += got
-            .iter()
-            .filter(|piece| !outstanding.contains(piece))
-            .count() as u64;
         self.gain_and_end(id, task, node, &got);
     }
 
     pub(super) fn failed(&mut self, id: LeaseId, got: &PieceSet, blame: Blame) {
         let Some(lease) = self.leases.get(&id) else {
+            self.late_report(id, got);
             return;
         };
         self.nodes[lease.node].silent = 0;

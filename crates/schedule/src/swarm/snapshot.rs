@@ -18,10 +18,10 @@ pub struct Stats {
     pub hedged: u64,
     /// Leases taken back: another won, or nobody wanted it any more.
     pub cancelled: u64,
-    /// Pieces that arrived by finished leases …
+    /// Pieces that finished leases brought.
     pub pieces: u64,
-    /// … and those of them that the receiver had already.
-    pub wasted: u64,
+    /// Pieces that were asked a second time: no more than these were sent in vain.
+    pub twice: u64,
 }
 
 /// One task as it stands.

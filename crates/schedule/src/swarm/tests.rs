@@ -498,7 +498,9 @@ proptest! {
     fn the_counts_hold_under_any_events(
         steps in prop::collection::vec((events(), 0u64..2000, any::<bool>()), 1..120)
     ) {
-        let mut swarm = Swarm::new(Policy::default(), 3);
+        // A window and slots that these small tasks feel.
+        let policy = Policy { window: 16, max_run_pieces: 5, ..Policy::default() };
+        let mut swarm = Swarm::new(policy, 3);
         let first = swarm.next_lease;
         let mut now = 0;
         for (event, pause, planned) in steps {

@@ -49,6 +49,8 @@ impl Swarm {
         lease.wake_at = None;
         if self.now >= lease.heard_at.saturating_add(self.policy.silence) {
             let node = self.nodes[lease.node].id;
+            let (task, run) = (self.tasks[lease.task].id, lease.run);
+            self.past.remember(id, task, node, run);
             self.out.push(Decision::Cancel { lease: id, node });
             self.count_silence(id);
             self.fail(id, &[], Blame::Timeout);

@@ -19,6 +19,8 @@ pub struct Checker {
     nodes: BTreeMap<NodeId, Known>,
     counts: BTreeMap<TaskId, u32>,
     leases: BTreeMap<LeaseId, Lease>,
+    /// Leases that were taken back: what they brought counts.
+    past: BTreeMap<LeaseId, Lease>,
     aside: BTreeSet<(TaskId, NodeId)>,
     /// Whether nothing went wrong so far, so that nothing may be sent twice.
     pub calm: bool,
@@ -33,6 +35,7 @@ impl Checker {
             nodes: BTreeMap::new(),
             counts: BTreeMap::new(),
             leases: BTreeMap::new(),
+            past: BTreeMap::new(),
             aside: BTreeSet::new(),
             calm: true,
             source_sent: 0,
@@ -111,7 +114,8 @@ impl Checker {
     }
 
     fn over(&mut self, lease: LeaseId, got: Vec<PieceIndex>) {
-        let Some(lease) = self.leases.remove(&lease) else {
+        let over = self.leases.remove(&lease);
+        let Some(lease) = over.or_else(|| self.past.remove(&lease)) else {
             return;
         };
         let run = lease.run;
@@ -125,7 +129,9 @@ impl Checker {
         match decision {
             Decision::Lease(lease) => self.lease(lease),
             Decision::Cancel { lease, .. } => {
-                self.leases.remove(lease);
+                if let Some(over) = self.leases.remove(lease) {
+                    self.past.insert(*lease, over);
+                }
             }
             Decision::SetAside { node, task } => {
                 self.aside.insert((*task, *node));

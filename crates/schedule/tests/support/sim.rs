@@ -316,7 +316,7 @@ impl Sim {
         }
     }
 
-    pub fn to_completion(&mut self) -> Micros {
+    pub fn finish(&mut self) -> Micros {
         self.run(Micros::MAX / 2, |_| false)
     }
 
@@ -518,4 +518,11 @@ impl Sim {
 /// `tau * (P + floor(log2 N))`.
 pub fn b_disc(setup: &Setup) -> Micros {
     (u64::from(setup.pieces) + u64::from(setup.nodes.ilog2())) * setup.cache_piece
+}
+
+/// Microseconds of the fluid bound where `slow` of the nodes send `factor` times slower:
+/// `N * S / (U + sum of the uplinks)`.
+pub fn b_fluid(setup: &Setup, slow: u64, factor: u64) -> Micros {
+    let all = setup.nodes * u64::from(setup.pieces) * setup.cache_piece * factor;
+    all / (factor + (setup.nodes - slow) * factor + slow)
 }

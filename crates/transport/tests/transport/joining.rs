@@ -122,6 +122,8 @@ async fn names_are_checked_on_both_sides() {
         );
     }
     assert!(issue(b"").is_err());
+    let other_kind = crate::trust::Key::of(&rcgen::PKCS_ED25519);
+    assert!(issue(&other_kind.csr).is_err(), "one kind of key is enough");
 }
 
 #[tokio::test]
@@ -208,6 +210,8 @@ async fn a_certificate_is_renewed_and_new_connections_use_it() {
     soon(renew(&again, &new)).await.expect("a good certificate");
     serve_echo(&n1);
     let n2 = cluster.node("n2");
+    // Certificates count whole seconds.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     let to_n1 = soon(n2.connect(&address(&n1), Expect::Node("n1".into())))
         .await
         .expect("open");

@@ -12,7 +12,7 @@ use crate::rig::{
 
 fn hasty() -> Limits {
     Limits {
-        request_timeout: Duration::from_millis(400),
+        request_timeout: Duration::from_secs(2),
         handshake_timeout: Duration::from_secs(2),
         ..Limits::default()
     }
@@ -115,14 +115,14 @@ async fn a_stream_without_a_request_is_closed_and_no_other() {
         .await
         .expect("an answer");
     assert!(
-        started.elapsed() < Duration::from_millis(350),
+        started.elapsed() < Duration::from_millis(1500),
         "not held up by the silent one"
     );
 
     let end = soon(nothing.read(&mut [0; 1])).await;
     assert!(matches!(end, Err(quinn::ReadError::Reset(_))), "{end:?}");
     assert!(
-        started.elapsed() >= Duration::from_millis(300),
+        started.elapsed() >= Duration::from_millis(1900),
         "it had its time"
     );
     good.write_all(&wire::frame::to_bytes(&message("y")))

@@ -20,7 +20,11 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn new() -> Self {
-        let pair = KeyPair::generate().expect("a key");
+        Self::of(&rcgen::PKCS_ECDSA_P256_SHA256)
+    }
+
+    pub(crate) fn of(kind: &'static rcgen::SignatureAlgorithm) -> Self {
+        let pair = KeyPair::generate_for(kind).expect("a key");
         let csr = CertificateParams::default()
             .serialize_request(&pair)
             .expect("a request");

@@ -1,0 +1,320 @@
+//! A node of the cluster that means no good: its certificate is true, and what it says is not.
+//!
+//! It speaks the wire's own messages through `transport`, so that the processes under test meet a
+//! real member of their cluster and not a broken program. [`Manner`] says how it lies when it is
+//! asked for pieces.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use content::{Digest, PieceSet, Verifier};
+use transport::{Connection, Endpoint, Expect, Limits, SendHalf};
+use wire::control::{FromNode, FromSupernode, Has, Hello, Lease, NodeSays, SupernodeSays};
+use wire::data::{Describe, Description, Fetch, PieceHeader, Verdict};
+use wire::request::{Asks, Control, Open, Opened, Place, Request};
+use wire::{SignedTicket, Statement};
+
+use crate::cluster::{Node, Supernode};
+use crate::liar::{self, Liar};
+
+pub use crate::liar::Manner;
+
+/// How long an answer may take before it counts as none.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A node that has joined, and lies.
+#[derive(Debug)]
+pub struct Hostile {
+    endpoint: Endpoint,
+    supernode: Connection,
+    control: SendHalf,
+    heard: Arc<Mutex<Vec<SupernodeSays>>>,
+    liar: Liar,
+}
+
+/// What came of asking somebody for pieces.
+#[derive(Debug)]
+pub struct Got {
+    /// What the first header said.
+    pub verdict: Verdict,
+    /// How many bytes came after it.
+    pub payload: usize,
+}
+
+impl Hostile {
+    /// Joins `supernode`'s cluster as the node `name`, and says hello. Who asks it for pieces of
+    /// `bytes` is answered in this manner.
+    ///
+    /// # Errors
+    /// If the supernode does not take it.
+    pub async fn join(
+        supernode: &Supernode,
+        name: &str,
+        manner: Manner,
+        bytes: Bytes,
+    ) -> anyhow::Result<Self> {
+        let identity = transport::join(&supernode.join().parse()?, name).await?;
+        let endpoint = Endpoint::bind("127.0.0.1:0".parse()?, identity, Limits::default())?;
+        let liar = Liar::new(manner, bytes);
+        tokio::spawn(liar::serve(endpoint.clone(), liar.clone()));
+        let connection = reach(&endpoint, supernode).await?;
+        let heard = Arc::default();
+        let control = converse(&connection, &endpoint, &heard).await?;
+        Ok(Self {
+            endpoint,
+            supernode: connection,
+            control,
+            heard,
+            liar,
+        })
+    }
+
+    /// Says hello again, to a supernode that was started anew.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn rejoin(&mut self, supernode: &Supernode) -> anyhow::Result<()> {
+        self.supernode.close("the supernode was started anew");
+        self.supernode = reach(&self.endpoint, supernode).await?;
+        self.control = converse(&self.supernode, &self.endpoint, &self.heard).await?;
+        Ok(())
+    }
+
+    /// Where others reach it.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.endpoint.local_addr().to_string()
+    }
+
+    /// The keys of its cluster.
+    #[must_use]
+    pub fn verifier(&self) -> Verifier {
+        self.endpoint.identity().verifier()
+    }
+
+    /// How often it was asked for something, whatever it was.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.liar.asked()
+    }
+
+    /// The leases that the supernode gave it.
+    #[must_use]
+    pub fn leases(&self) -> Vec<Lease> {
+        let lease = |says: &SupernodeSays| match says {
+            SupernodeSays::Lease(lease) => Some(lease.clone()),
+            _ => None,
+        };
+        lock(&self.heard).iter().filter_map(lease).collect()
+    }
+
+    /// Opens a blob at the supernode as an honest node does.
+    ///
+    /// # Errors
+    /// If the supernode does not answer, or refuses.
+    pub async fn open(
+        &self,
+        registry: &str,
+        repository: &str,
+        digest: Digest,
+    ) -> anyhow::Result<Opened> {
+        let request = ask(Asks::Open(Open {
+            place: Some(Place {
+                registry: registry.to_owned(),
+                repository: repository.to_owned(),
+                authorization: None,
+            }),
+            digest: digest.to_string(),
+            priority: 1,
+            only_facts: false,
+        }));
+        let mut stream = self.supernode.open(&request).await?;
+        stream.finish();
+        let opened: Opened = stream.recv().await?.context("no answer")?;
+        ensure!(opened.failure.is_none(), "{:?}", opened.failure);
+        Ok(opened)
+    }
+
+    /// Claims all pieces of its bytes, with what the supernode once signed of them.
+    ///
+    /// # Errors
+    /// If the supernode is gone.
+    pub async fn claim(&mut self, statements: Vec<Statement>) -> anyhow::Result<()> {
+        let layout = self.liar.layout()?;
+        self.say(NodeSays::Has(Has {
+            task: self.liar.task(),
+            length: layout.length(),
+            piece_size: layout.piece_size().bytes(),
+            pieces: PieceSet::all(layout.pieces()).to_bytes(),
+            statements,
+        }))
+        .await
+    }
+
+    /// Says something on the control stream.
+    ///
+    /// # Errors
+    /// If the supernode is gone, or has ended the conversation.
+    pub async fn say(&mut self, says: NodeSays) -> anyhow::Result<()> {
+        Ok(self.control.send(&FromNode { says: Some(says) }).await?)
+    }
+
+    /// Begins a control stream beside its own with these bytes, and waits until the supernode has
+    /// ended it.
+    ///
+    /// # Errors
+    /// If the supernode goes on with the conversation.
+    pub async fn babble(&self, bytes: Bytes) -> anyhow::Result<()> {
+        let mut stream = self.supernode.open(&ask(Asks::Control(Control {}))).await?;
+        // The supernode may end the stream before it has read all of it.
+        let _ = stream.send_bytes(bytes).await;
+        let answer = tokio::time::timeout(PATIENCE, stream.recv::<FromSupernode>()).await;
+        let answer = answer.context("the supernode keeps the stream open")?;
+        ensure!(
+            !matches!(answer, Ok(Some(_))),
+            "the supernode answered: {answer:?}"
+        );
+        Ok(())
+    }
+
+    /// Asks `node` for the first piece of a task.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn fetch(
+        &self,
+        node: &Node,
+        task: &str,
+        ticket: Option<SignedTicket>,
+    ) -> anyhow::Result<Got> {
+        let connection = self.connect(node).await?;
+        self.fetch_from(&connection, task, ticket).await
+    }
+
+    /// Asks the supernode's cache for the first piece of a task.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn fetch_cache(
+        &self,
+        task: &str,
+        ticket: Option<SignedTicket>,
+    ) -> anyhow::Result<Got> {
+        self.fetch_from(&self.supernode, task, ticket).await
+    }
+
+    async fn fetch_from(
+        &self,
+        connection: &Connection,
+        task: &str,
+        ticket: Option<SignedTicket>,
+    ) -> anyhow::Result<Got> {
+        let request = ask(Asks::Fetch(Fetch {
+            task: task.to_owned(),
+            first: 0,
+            end: 1,
+            ticket,
+            priority: 1,
+        }));
+        let mut stream = connection.open_bulk(&request).await?;
+        let header = tokio::time::timeout(PATIENCE, stream.recv::<PieceHeader>()).await??;
+        let header = header.context("no header")?;
+        let mut payload = 0;
+        // What comes beyond the header comes at once, or not at all.
+        let more = Duration::from_millis(300);
+        while let Ok(Ok(Some(bytes))) = tokio::time::timeout(more, stream.recv_bytes(1 << 20)).await
+        {
+            payload += bytes.len();
+        }
+        Ok(Got {
+            verdict: header.verdict(),
+            payload,
+        })
+    }
+
+    /// Asks `node` what it knows of a task.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn describe(
+        &self,
+        node: &Node,
+        task: &str,
+        ticket: Option<SignedTicket>,
+    ) -> anyhow::Result<Description> {
+        let request = ask(Asks::Describe(Describe {
+            task: task.to_owned(),
+            ticket,
+        }));
+        let mut stream = self.connect(node).await?.open(&request).await?;
+        stream.finish();
+        let answer = tokio::time::timeout(PATIENCE, stream.recv::<Description>()).await??;
+        answer.context("no description")
+    }
+
+    async fn connect(&self, node: &Node) -> anyhow::Result<Connection> {
+        let expect = Expect::Node(node.name().to_owned());
+        Ok(self
+            .endpoint
+            .connect(&node.peers().to_string(), expect)
+            .await?)
+    }
+}
+
+/// A connection to the supernode, which may just be getting ready.
+async fn reach(endpoint: &Endpoint, supernode: &Supernode) -> anyhow::Result<Connection> {
+    let join: transport::JoinString = supernode.join().parse()?;
+    let address = join.addresses().first().context("an address")?;
+    for _ in 0..100 {
+        if let Ok(connection) = endpoint.connect(address, Expect::Supernode).await
+            && !connection.is_closed()
+        {
+            return Ok(connection);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    anyhow::bail!("the supernode is not reached at {address}")
+}
+
+/// Begins the conversation on a control stream; what the supernode says is kept in `heard`.
+async fn converse(
+    connection: &Connection,
+    endpoint: &Endpoint,
+    heard: &Arc<Mutex<Vec<SupernodeSays>>>,
+) -> anyhow::Result<SendHalf> {
+    let (mut control, mut answers) = connection
+        .open(&ask(Asks::Control(Control {})))
+        .await?
+        .split();
+    let hello = NodeSays::Hello(Hello {
+        address: endpoint.local_addr().to_string(),
+        // A tempting parent.
+        upload_slots: 256,
+        upload_rate: 10 << 30,
+        version: "hostile".into(),
+        ..Hello::default()
+    });
+    control.send(&FromNode { says: Some(hello) }).await?;
+    let welcome = tokio::time::timeout(PATIENCE, answers.recv::<FromSupernode>()).await??;
+    ensure!(welcome.is_some(), "no welcome");
+    let heard = Arc::clone(heard);
+    tokio::spawn(async move {
+        while let Ok(Some(message)) = answers.recv::<FromSupernode>().await {
+            lock(&heard).extend(message.says);
+        }
+    });
+    Ok(control)
+}
+
+fn ask(asks: Asks) -> Request {
+    Request {
+        request_id: "hostile".into(),
+        asks: Some(asks),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
