@@ -28,23 +28,10 @@ pub fn routes(metrics: Arc<Metrics>, health: Health) -> Router {
 
 async fn ready(State(shown): State<Shown>) -> Response {
     let (ready, conditions) = shown.health.ready();
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (
-        status,
-        [(CONTENT_TYPE, "application/json")],
-        conditions.to_string(),
-    )
-        .into_response()
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(CONTENT_TYPE, "application/json")], conditions.to_string()).into_response()
 }
 
 async fn scrape(State(shown): State<Shown>) -> Response {
-    (
-        [(CONTENT_TYPE, telemetry::metrics::CONTENT_TYPE)],
-        shown.metrics.encode(),
-    )
-        .into_response()
+    ([(CONTENT_TYPE, telemetry::metrics::CONTENT_TYPE)], shown.metrics.encode()).into_response()
 }

@@ -46,12 +46,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let (link, ends) = Link::new();
     show_link(&metrics, &link);
     let nobody = Verifier::new(Vec::new());
-    let engine = Engine::new(
-        open_store(&config)?,
-        nobody,
-        Arc::new(link.clone()),
-        counters,
-    );
+    let engine = Engine::new(open_store(&config)?, nobody, Arc::new(link.clone()), counters);
     let search = Search {
         engine: engine.clone(),
         endpoint: Arc::default(),
@@ -68,14 +63,10 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     tokio::spawn(sweep(engine.clone()));
 
     let (member, joined) = oneshot::channel();
-    let cluster = Cluster::new(&config, &engine, &search, link, health.clone())?;
+    let cluster = Cluster::new(&config, &engine, &search, link)?;
     lifecycle.spawn("cluster", needed(lifecycle.token(), cluster.join(member)));
-    let parts = Parts {
-        download: Arc::clone(&search.download),
-        hello: hello(&config),
-        engine,
-        search,
-    };
+    let parts =
+        Parts { download: Arc::clone(&search.download), hello: hello(&config), engine, search };
     tokio::spawn(Driver::new(ends, parts).run(joined));
 
     serve_clients(&config, &lifecycle, gateway).await?;
@@ -134,12 +125,7 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<Store>> {
         quota_bytes: config.store.quota.as_u64(),
         ..StoreConfig::new(config.state_dir.join("store"))
     })
-    .with_context(|| {
-        format!(
-            "the store in {} cannot be opened",
-            config.state_dir.display()
-        )
-    })?;
+    .with_context(|| format!("the store in {} cannot be opened", config.state_dir.display()))?;
     Ok(Arc::new(store))
 }
 
@@ -186,9 +172,7 @@ fn show_link(metrics: &Metrics, link: &Link) {
     let mut connection = link.connection();
     tokio::spawn(async move {
         loop {
-            connected.set(i64::from(
-                connection.borrow_and_update().connection.is_some(),
-            ));
+            connected.set(i64::from(connection.borrow_and_update().connection.is_some()));
             if connection.changed().await.is_err() {
                 return;
             }

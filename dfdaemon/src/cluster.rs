@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, bail};
 use peer::Engine;
 use peer::serve::Uploader;
-use telemetry::health::Health;
 use tokio::sync::oneshot;
 use transport::{Endpoint, Identity, JoinError, JoinString, Limits};
 
@@ -38,7 +37,6 @@ pub(crate) struct Cluster {
     engine: Engine,
     endpoint: Arc<OnceLock<Endpoint>>,
     link: Link,
-    health: Health,
 }
 
 impl Cluster {
@@ -48,21 +46,15 @@ impl Cluster {
         engine: &Engine,
         search: &Search,
         link: Link,
-        health: Health,
     ) -> anyhow::Result<Self> {
         let kept = identity_file(config).exists();
         Ok(Self {
             config: config.clone(),
-            join: if kept {
-                None
-            } else {
-                Some(join_string(config)?)
-            },
+            join: if kept { None } else { Some(join_string(config)?) },
             name: node_name(config)?,
             engine: engine.clone(),
             endpoint: Arc::clone(&search.endpoint),
             link,
-            health,
         })
     }
 
@@ -83,10 +75,7 @@ impl Cluster {
         let _ = self.endpoint.set(endpoint.clone());
         tokio::spawn(serve::run(endpoint.clone(), Arc::new(uploader)));
         // The link's driver is gone only when the process ends.
-        let _ = member.send(Membership {
-            endpoint: endpoint.clone(),
-            supernodes,
-        });
+        let _ = member.send(Membership { endpoint: endpoint.clone(), supernodes });
         renew(endpoint, self.link, identity_file(&self.config)).await;
         Ok(())
     }
@@ -104,14 +93,14 @@ impl Cluster {
             Some(join) => join.clone(),
             None => join_string(&self.config)?,
         };
-        self.health.set("cluster", Err("not joined yet".into()));
+        // Not a matter of readiness: the mirror serves meanwhile.
+        tracing::info!("looking for a supernode to join");
         loop {
             match transport::join(&join, &self.name).await {
                 Ok(identity) => {
                     identity.save(&path).with_context(|| {
                         format!("the node's identity cannot be kept in {}", path.display())
                     })?;
-                    self.health.set("cluster", Ok(()));
                     tracing::info!(node = %self.name, "joined the cluster");
                     return Ok(identity);
                 }
@@ -141,10 +130,7 @@ fn identity_file(config: &Config) -> PathBuf {
 /// Renews the node's certificate when a third of its life is left, over any supernode's connection.
 async fn renew(endpoint: Endpoint, link: Link, path: PathBuf) {
     loop {
-        let due = endpoint
-            .identity()
-            .renew_at()
-            .duration_since(SystemTime::now());
+        let due = endpoint.identity().renew_at().duration_since(SystemTime::now());
         if let Ok(left) = due {
             // Looked at again after an hour at the latest: clocks jump.
             tokio::time::sleep(left.min(LOOK_AGAIN)).await;
@@ -177,9 +163,7 @@ fn join_string(config: &Config) -> anyhow::Result<JoinString> {
              `supernode join-string` prints on the supernode's machine"
         ),
     };
-    text.trim()
-        .parse()
-        .context("supernode.join is no join string")
+    text.trim().parse().context("supernode.join is no join string")
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

@@ -120,9 +120,7 @@ impl Default for Config {
 
 impl Default for Mirror {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 65001)),
-        }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 65001)) }
     }
 }
 
@@ -142,16 +140,12 @@ impl Default for Peers {
 
 impl Default for Local {
     fn default() -> Self {
-        Self {
-            socket: "/run/meganeura/dfdaemon.sock".into(),
-        }
+        Self { socket: "/run/meganeura/dfdaemon.sock".into() }
     }
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 65003)),
-        }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 65003)) }
     }
 }

@@ -82,13 +82,7 @@ impl Gateway {
     /// A gateway to `link`'s supernode, with `lone` for the time without one.
     #[must_use]
     pub fn new(engine: Engine, link: Link, lone: Arc<Lone>, tickets: Arc<Tickets>) -> Self {
-        Self {
-            engine,
-            link,
-            lone,
-            tickets,
-            grants: Mutex::default(),
-        }
+        Self { engine, link, lone, tickets, grants: Mutex::default() }
     }
 
     /// The engine that tasks are read from.
@@ -175,9 +169,8 @@ impl Gateway {
     /// A blob that is here, and was granted to this client a short time ago.
     fn granted(&self, asked: &Asked, digest: Digest) -> Option<Arc<LiveTask>> {
         let key = key(asked, digest);
-        let fresh = lock(&self.grants)
-            .get(&key)
-            .is_some_and(|fresh_until| *fresh_until > Instant::now());
+        let fresh =
+            lock(&self.grants).get(&key).is_some_and(|fresh_until| *fresh_until > Instant::now());
         let live = self.engine.live(&TaskId::Blob(digest))?;
         if !fresh || !live.present().is_full() {
             return None;
@@ -199,10 +192,7 @@ impl Gateway {
         let statements: Vec<_> = opened.statements.into_iter().map(Into::into).collect();
         let live = self.engine.open(&statements)?;
         if live.id() != TaskId::Blob(digest) {
-            return Err(Failure::new(
-                Kind::Invalid,
-                "the supernode spoke of another blob",
-            ));
+            return Err(Failure::new(Kind::Invalid, "the supernode spoke of another blob"));
         }
         if let Some(bytes) = opened.inline {
             self.keep(&live, bytes.into()).await?;
@@ -329,46 +319,30 @@ impl Gateway {
     /// # Errors
     /// Why it cannot be had.
     pub async fn page(&self, asked: &Asked, page: Page) -> Result<Said, Failure> {
-        let mut ask = wire::request::Page {
-            place: Some(asked.place()),
-            ..wire::request::Page::default()
-        };
+        let mut ask =
+            wire::request::Page { place: Some(asked.place()), ..wire::request::Page::default() };
         match &page {
             Page::Tags { n, last } => {
                 ask.n = *n;
                 ask.last.clone_from(last);
             }
-            Page::Referrers {
-                digest,
-                artifact_type,
-            } => {
+            Page::Referrers { digest, artifact_type } => {
                 ask.referrers_of = Some(digest.to_string());
                 ask.artifact_type.clone_from(artifact_type);
             }
         }
-        match self
-            .link
-            .ask::<Paged>(&asked.request_id, Asks::Page(ask))
-            .await
-        {
-            Ok(Paged {
-                failure: Some(failure),
-                ..
-            }) => Err(failure.into()),
-            Ok(told) => told
-                .said
-                .ok_or_else(|| Failure::new(Kind::Invalid, "the supernode said nothing")),
+        match self.link.ask::<Paged>(&asked.request_id, Asks::Page(ask)).await {
+            Ok(Paged { failure: Some(failure), .. }) => Err(failure.into()),
+            Ok(told) => {
+                told.said.ok_or_else(|| Failure::new(Kind::Invalid, "the supernode said nothing"))
+            }
             Err(_) => self.lone.page(asked, &page).await,
         }
     }
 }
 
 fn key(asked: &Asked, digest: Digest) -> GrantKey {
-    (
-        asked.repository.clone(),
-        digest,
-        CallerId::of(&asked.caller),
-    )
+    (asked.repository.clone(), digest, CallerId::of(&asked.caller))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

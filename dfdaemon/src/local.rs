@@ -51,10 +51,7 @@ pub async fn listen(path: &Path) -> anyhow::Result<UnixListener> {
 
 /// The routes.
 pub fn routes(gateway: Arc<Gateway>) -> Router {
-    Router::new()
-        .route("/v1/url", get(url))
-        .route("/v1/blob", get(blob))
-        .with_state(gateway)
+    Router::new().route("/v1/url", get(url)).route("/v1/blob", get(blob)).with_state(gateway)
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,11 +93,7 @@ async fn blob(
         return invalid("the Authorization header cannot be read".into());
     };
     let id = RequestId::fresh().to_string();
-    let question = Asked {
-        repository,
-        caller,
-        request_id: id.clone(),
-    };
+    let question = Asked { repository, caller, request_id: id.clone() };
     match gateway.open(&question, asked.digest).await {
         Ok(live) => answer(&gateway, &live, &headers, id),
         Err(failure) => failed(&failure),
@@ -120,10 +113,7 @@ fn answer(
 }
 
 fn failed(failure: &Failure) -> Response<Body> {
-    let status = failure
-        .said
-        .as_ref()
-        .and_then(|said| u16::try_from(said.status).ok());
+    let status = failure.said.as_ref().and_then(|said| u16::try_from(said.status).ok());
     let (kind, status) = match failure.kind {
         Kind::NotAdmitted => ("not-admitted", 403),
         Kind::Invalid => ("not-shared", 422),

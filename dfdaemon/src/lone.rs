@@ -26,11 +26,7 @@ impl Lone {
     /// A node that turns to the registries of `access` itself.
     #[must_use]
     pub const fn new(engine: Engine, access: Arc<Access>, feeds: Feeds) -> Self {
-        Self {
-            engine,
-            access,
-            feeds,
-        }
+        Self { engine, access, feeds }
     }
 
     /// A blob, once the registry has granted it to the client.
@@ -42,9 +38,7 @@ impl Lone {
         let task = TaskId::Blob(digest);
         let known = self.engine.live(&task);
         if known.is_some() {
-            self.access
-                .blob(&asked.repository, &digest, &asked.caller)
-                .await?;
+            self.access.blob(&asked.repository, &digest, &asked.caller).await?;
         }
         self.feeds.describe(task, origin(asked, digest)).await
     }
@@ -77,18 +71,12 @@ impl Lone {
         accept: Vec<String>,
     ) -> Result<ManifestReply, Failure> {
         let request = ManifestRequest {
-            method: if head {
-                ManifestMethod::Head
-            } else {
-                ManifestMethod::Get
-            },
+            method: if head { ManifestMethod::Head } else { ManifestMethod::Get },
             accept,
             if_none_match: None,
         };
-        let answer = self
-            .access
-            .manifest(&asked.repository, reference, &request, &asked.caller)
-            .await?;
+        let answer =
+            self.access.manifest(&asked.repository, reference, &request, &asked.caller).await?;
         Ok(ManifestReply {
             digest: answer.digest.to_string(),
             media_type: answer.media_type,
@@ -99,11 +87,8 @@ impl Lone {
     }
 
     pub(crate) async fn page(&self, asked: &Asked, page: &Page) -> Result<Said, Failure> {
-        let passed = self
-            .access
-            .registries()
-            .get_page(&asked.repository, page, &asked.caller)
-            .await?;
+        let passed =
+            self.access.registries().get_page(&asked.repository, page, &asked.caller).await?;
         Ok(Said {
             status: u32::from(passed.status),
             headers: passed.headers.into_iter().map(header).collect(),

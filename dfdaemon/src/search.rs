@@ -61,16 +61,13 @@ impl Search {
         while let Some(want) = live.want() {
             let missing = missing(&live, want.run);
             if !missing.is_empty() {
-                let hope = self
-                    .round(&live, missing, want.reader_at, want.priority)
-                    .await;
+                let hope = self.round(&live, missing, want.reader_at, want.priority).await;
                 hopeless = if hope { 0 } else { hopeless + 1 };
             }
             if hopeless >= PATIENCE {
                 let alone =
                     "no supernode answers, no peer has it, and nobody said where it comes from";
-                self.engine
-                    .fail(&live.id(), Failure::new(Kind::Other, alone), false);
+                self.engine.fail(&live.id(), Failure::new(Kind::Other, alone), false);
                 return;
             }
             let mut changes = live.changes();
@@ -93,10 +90,7 @@ impl Search {
             rest.difference_with(pieces);
         }
         let urgent = rest.iter().find(|index| *index >= reader_at);
-        let need = Need {
-            pieces: rest,
-            urgent,
-        };
+        let need = Need { pieces: rest, urgent };
         let nowhere = !need.pieces.is_empty() && !self.lone.need(live.id(), need);
         let fetching = holders
             .iter()
@@ -159,12 +153,7 @@ impl Search {
             return;
         };
         for run in pieces.runs().flat_map(cut) {
-            let ask = Ask {
-                run,
-                ticket: ticket.clone(),
-                priority,
-                request_id: String::new(),
-            };
+            let ask = Ask { run, ticket: ticket.clone(), priority, request_id: String::new() };
             let metrics = self.engine.metrics();
             let fetched = fetch_run(live, connection, ask, &self.download, metrics).await;
             if fetched.outcome != wire::control::Outcome::Done {
@@ -204,10 +193,7 @@ fn share(live: &LiveTask, holders: &[Holder], missing: &PieceSet) -> Vec<PieceSe
 fn cut(run: Run) -> impl Iterator<Item = Run> {
     (run.first..run.end)
         .step_by(RUN as usize)
-        .map(move |first| Run {
-            first,
-            end: (first + RUN).min(run.end),
-        })
+        .map(move |first| Run { first, end: (first + RUN).min(run.end) })
 }
 
 #[cfg(test)]

@@ -66,20 +66,16 @@ async fn blob(
         allow_private: true,
         ..RegistryConfig::new(repository.registry())
     };
-    let registries = Registries::new(RegistriesConfig {
-        registry: vec![site],
-        ..RegistriesConfig::default()
-    })
-    .map_err(|error| Error::Usage(error.to_string()))?;
+    let registries =
+        Registries::new(RegistriesConfig { registry: vec![site], ..RegistriesConfig::default() })
+            .map_err(|error| Error::Usage(error.to_string()))?;
     let credential = authorization(args)
         .map(Credential::new)
         .transpose()
         .map_err(|error| Error::Usage(error.to_string()))?;
     let caller = Caller::Client(credential);
     let start = part.length();
-    let stream = registries
-        .open_blob(repository, digest, start.., &caller)
-        .await?;
+    let stream = registries.open_blob(repository, digest, start.., &caller).await?;
     Ok(Answer {
         start,
         total: Some(stream.total),

@@ -33,6 +33,7 @@ pub enum Command {
 
 /// What to fetch, and how.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Fetch {
     /// http(s)://…, or oci://REGISTRY/REPOSITORY@sha256:… for a registry's blob
     pub url: String,

@@ -34,9 +34,8 @@ pub async fn open(
         return Ok(None);
     };
     let broken = |error: hyper::Error| Error::Unreachable(format!("dfdaemon: {error}"));
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(broken)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     tokio::spawn(connection);
     let mut request = Request::get(target(source, digest)).header(header::HOST, "dfdaemon");
     if let Some(authorization) = authorization {
@@ -47,9 +46,8 @@ pub async fn open(
             .header(header::RANGE, format!("bytes={}-", part.length()))
             .header(header::IF_RANGE, format!("\"{tag}\""));
     }
-    let request = request
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| Error::Usage(error.to_string()))?;
+    let request =
+        request.body(Empty::<Bytes>::new()).map_err(|error| Error::Usage(error.to_string()))?;
     let response = sender.send_request(request).await.map_err(broken)?;
     answer(response, part).await.map(Some)
 }
@@ -112,12 +110,8 @@ async fn refusal(response: Response<Incoming>) -> Error {
         error: String,
         kind: String,
     }
-    let body = Limited::new(response.into_body(), 64 * 1024)
-        .collect()
-        .await;
-    let told = body
-        .ok()
-        .and_then(|body| serde_json::from_slice::<Told>(&body.to_bytes()).ok());
+    let body = Limited::new(response.into_body(), 64 * 1024).collect().await;
+    let told = body.ok().and_then(|body| serde_json::from_slice::<Told>(&body.to_bytes()).ok());
     match told {
         Some(told) => match told.kind.as_str() {
             "not-admitted" | "not-shared" | "unavailable" => Error::NotShared(told.error),

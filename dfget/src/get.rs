@@ -68,19 +68,11 @@ pub async fn get(args: &Fetch) -> Result<(), Error> {
     let started = Instant::now();
     let source = Source::read(&args.url)?;
     if args.output.exists() && !args.overwrite {
-        let there = format!(
-            "{} is there already; --overwrite replaces it",
-            args.output.display()
-        );
+        let there = format!("{} is there already; --overwrite replaces it", args.output.display());
         return Err(Error::Usage(there));
     }
     let mut part = Part::open(&args.output, &args.url)?;
-    let name = args
-        .output
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = args.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut progress = Progress::new(&name, args.json, args.quiet);
     let mut tries = 0;
     let way = loop {
@@ -98,10 +90,7 @@ pub async fn get(args: &Fetch) -> Result<(), Error> {
         }
     };
     let bytes = part.length();
-    let expected: Vec<_> = [source.digest(), args.digest]
-        .into_iter()
-        .flatten()
-        .collect();
+    let expected: Vec<_> = [source.digest(), args.digest].into_iter().flatten().collect();
     let digest = part.finish(&expected)?;
     progress.done(&json!({
         "event": "done", "bytes": bytes, "digest": digest, "way": way,
@@ -148,9 +137,7 @@ async fn open(args: &Fetch, source: &Source, part: &Part) -> Result<Answer, Erro
             Err(Error::NotShared(_)) | Ok(None) if !args.no_fallback => {}
             Ok(None) => {
                 let socket = args.socket.display();
-                return Err(Error::Unreachable(format!(
-                    "no dfdaemon answers at {socket}"
-                )));
+                return Err(Error::Unreachable(format!("no dfdaemon answers at {socket}")));
             }
             Err(error) => return Err(error),
         }

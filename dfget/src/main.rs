@@ -16,9 +16,7 @@ fn main() -> ExitCode {
         eprintln!("dfget: say what to fetch, and where to: dfget URL -o FILE");
         return ExitCode::from(2);
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(dfget::get::get(&fetch)),
         Err(error) => Err(Error::Unreachable(error.to_string())),
@@ -27,10 +25,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if fetch.json {
-                println!(
-                    "{}",
-                    serde_json::json!({"event": "failed", "error": error.to_string()})
-                );
+                println!("{}", serde_json::json!({"event": "failed", "error": error.to_string()}));
             }
             eprintln!("dfget: {error}");
             error.exit_code()

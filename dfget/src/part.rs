@@ -83,10 +83,7 @@ impl Part {
         let mut buffer = vec![0; 256 * 1024];
         self.file.rewind().map_err(Error::file(&self.path))?;
         loop {
-            let read = self
-                .file
-                .read(&mut buffer)
-                .map_err(Error::file(&self.path))?;
+            let read = self.file.read(&mut buffer).map_err(Error::file(&self.path))?;
             if read == 0 {
                 return Ok(());
             }
@@ -116,10 +113,7 @@ impl Part {
         self.file.rewind().map_err(Error::file(&self.path))?;
         self.length = 0;
         self.hasher = BlobHasher::new();
-        self.note = Note {
-            source: source.to_owned(),
-            tag: tag.map(ToOwned::to_owned),
-        };
+        self.note = Note { source: source.to_owned(), tag: tag.map(ToOwned::to_owned) };
         let note = serde_json::to_vec(&self.note).unwrap_or_default();
         let path = self.note_path();
         std::fs::write(&path, note).map_err(Error::file(path))
@@ -188,10 +182,7 @@ mod tests {
         let mut part = Part::open(&target, "s").expect("writable");
         part.restart("s", Some("tag")).expect("writable");
         part.push(b"hello").expect("writable");
-        assert!(
-            matches!(Part::open(&target, "s"), Err(Error::Usage(_))),
-            "two at once"
-        );
+        assert!(matches!(Part::open(&target, "s"), Err(Error::Usage(_))), "two at once");
         drop(part);
         assert_eq!(Part::open(&target, "other").expect("writable").length(), 0);
     }

@@ -29,11 +29,7 @@ impl Progress {
     #[must_use]
     pub fn new(name: &str, json: bool, quiet: bool) -> Self {
         if json {
-            return Self::Json {
-                last: Instant::now(),
-                done: 0,
-                total: None,
-            };
+            return Self::Json { last: Instant::now(), done: 0, total: None };
         }
         if quiet || !std::io::stderr().is_terminal() {
             return Self::Quiet;
@@ -58,10 +54,7 @@ impl Progress {
                 (*done, *total) = (now, of);
                 if last.elapsed() >= Duration::from_secs(1) {
                     *last = Instant::now();
-                    println!(
-                        "{}",
-                        json!({"event": "progress", "bytes": now, "total": of})
-                    );
+                    println!("{}", json!({"event": "progress", "bytes": now, "total": of}));
                 }
             }
             Self::Quiet => {}

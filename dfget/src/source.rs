@@ -65,14 +65,9 @@ impl Source {
 /// Whether a header is a credential: what was got with it is not shared.
 #[must_use]
 pub fn is_credential(name: &str) -> bool {
-    [
-        "authorization",
-        "cookie",
-        "proxy-authorization",
-        "x-api-key",
-    ]
-    .iter()
-    .any(|secret| name.eq_ignore_ascii_case(secret))
+    ["authorization", "cookie", "proxy-authorization", "x-api-key"]
+        .iter()
+        .any(|secret| name.eq_ignore_ascii_case(secret))
         || name.to_ascii_lowercase().contains("token")
 }
 
@@ -82,22 +77,13 @@ mod tests {
 
     #[test]
     fn urls_and_blobs_are_told_apart() {
-        assert!(matches!(
-            Source::read("https://a.example/x"),
-            Ok(Source::Url(_))
-        ));
+        assert!(matches!(Source::read("https://a.example/x"), Ok(Source::Url(_))));
         let digest = Digest::of(b"x");
         let blob = Source::read(&format!("oci://r.example:5000/a/b@{digest}"));
         assert!(matches!(blob, Ok(Source::Blob(_, found)) if found == digest));
-        for bad in [
-            "",
-            "x",
-            "ftp://a/b",
-            "oci://a",
-            "oci://a/b",
-            "oci://a/b@v1",
-            "oci://a/B@sha256:0",
-        ] {
+        for bad in
+            ["", "x", "ftp://a/b", "oci://a", "oci://a/b", "oci://a/b@v1", "oci://a/B@sha256:0"]
+        {
             assert!(matches!(Source::read(bad), Err(Error::Usage(_))), "{bad}");
         }
     }

@@ -59,12 +59,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     tokio::spawn(sweep(engine.clone()));
 
     let access = Access::new(registries, config.access.readable, config.access.holds);
-    let answers = Answers {
-        access: Arc::new(access),
-        engine,
-        feeds,
-        swarm,
-    };
+    let answers = Answers { access: Arc::new(access), engine, feeds, swarm };
     open_door(&config, authority, answers)?;
     health.set("nodes", Ok(()));
     tracing::info!(nodes = %config.nodes.listen, http = %config.http.listen, "ready");
@@ -83,19 +78,9 @@ fn cache(
         quota_bytes: config.store.quota.as_u64(),
         ..StoreConfig::new(config.state_dir.join("store"))
     })
-    .with_context(|| {
-        format!(
-            "the store in {} cannot be opened",
-            config.state_dir.display()
-        )
-    })?;
+    .with_context(|| format!("the store in {} cannot be opened", config.state_dir.display()))?;
     let plan = Arc::new(NoPlan);
-    Ok(Engine::new(
-        Arc::new(store),
-        authority.verifier(),
-        plan,
-        counters,
-    ))
+    Ok(Engine::new(Arc::new(store), authority.verifier(), plan, counters))
 }
 
 /// Lets nodes in.
@@ -198,11 +183,7 @@ async fn hear_origin(swarm: Swarm, mut events: mpsc::UnboundedReceiver<FeedEvent
                 };
                 let mut pieces = content::PieceSet::none(live.layout().pieces());
                 pieces.insert(index);
-                swarm.apply(Event::Has {
-                    node: NodeId::CACHE,
-                    task,
-                    pieces,
-                });
+                swarm.apply(Event::Has { node: NodeId::CACHE, task, pieces });
             }
             FeedEvent::Failed(task, failure) => {
                 tracing::warn!(%task, error = %failure, "the origin failed");

@@ -97,9 +97,7 @@ impl Default for Config {
 
 impl Default for Http {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8001)),
-        }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8001)) }
     }
 }
 

@@ -61,19 +61,13 @@ impl Door {
                 return Ok(());
             }
             Some(Asks::Open(ask)) => {
-                stream
-                    .send(&self.answers.open(&peer.name, &id, ask).await)
-                    .await?;
+                stream.send(&self.answers.open(&peer.name, &id, ask).await).await?;
             }
             Some(Asks::OpenUrl(ask)) => {
-                stream
-                    .send(&self.answers.open_url(&peer.name, &id, ask).await)
-                    .await?;
+                stream.send(&self.answers.open_url(&peer.name, &id, ask).await).await?;
             }
             Some(Asks::Manifest(ask)) => {
-                stream
-                    .send(&self.answers.manifest(&peer.name, &id, ask).await)
-                    .await?;
+                stream.send(&self.answers.manifest(&peer.name, &id, ask).await).await?;
             }
             Some(Asks::Page(ask)) => stream.send(&self.answers.page(&id, ask).await).await?,
             Some(Asks::Fetch(ask)) => self.uploader.fetch(peer, ask, &mut stream).await?,

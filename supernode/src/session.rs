@@ -48,12 +48,7 @@ pub async fn hold(
     let name = connection.peer().name.clone();
     let address = reachable(&hello.address, connection.remote());
     tracing::info!(node = %name, %address, version = %hello.version, "a node has come");
-    let node = swarm.join(Newcomer {
-        name: name.clone(),
-        address,
-        facts: facts(&hello),
-        out,
-    });
+    let node = swarm.join(Newcomer { name: name.clone(), address, facts: facts(&hello), out });
     let welcome = FromSupernode {
         says: Some(SupernodeSays::Welcome(Welcome {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -111,10 +106,9 @@ fn hear(swarm: &Swarm, node: NodeId, says: NodeSays) -> Result<(), wire::Invalid
         NodeSays::Has(has) => holds(swarm, node, has)?,
         NodeSays::Lost(lost) => swarm.apply(loses(node, &lost)?),
         NodeSays::Want(want) => swarm.apply(wants(node, &want)?),
-        NodeSays::Unwant(unwant) => swarm.apply(Event::Unwants {
-            node,
-            task: wire::task(&unwant.task)?,
-        }),
+        NodeSays::Unwant(unwant) => {
+            swarm.apply(Event::Unwants { node, task: wire::task(&unwant.task)? })
+        }
         NodeSays::Ended(ended) => swarm.apply(outcome(&ended)),
     }
     Ok(())
@@ -133,11 +127,7 @@ fn holds(swarm: &Swarm, node: NodeId, has: Has) -> Result<(), wire::Invalid> {
 
 fn loses(node: NodeId, lost: &Lost) -> Result<Event, wire::Invalid> {
     let task = wire::task(&lost.task)?;
-    Ok(Event::Lost {
-        node,
-        task,
-        pieces: claimed(&lost.pieces, task),
-    })
+    Ok(Event::Lost { node, task, pieces: claimed(&lost.pieces, task) })
 }
 
 /// A piece map whose task's length is not at hand: the scheduler cuts it.
@@ -165,12 +155,7 @@ fn outcome(ended: &Ended) -> Event {
     let pieces = PieceSet::from_bytes(bits, &ended.pieces);
     let blame = match ended.outcome() {
         Outcome::Done => {
-            return Event::Done {
-                lease,
-                pieces,
-                bytes: ended.bytes,
-                millis: ended.millis,
-            };
+            return Event::Done { lease, pieces, bytes: ended.bytes, millis: ended.millis };
         }
         Outcome::WrongBytes => Blame::Parent,
         Outcome::Missing => Blame::Missing,
@@ -180,9 +165,5 @@ fn outcome(ended: &Ended) -> Event {
         Outcome::Stalled => Blame::Timeout,
         Outcome::Receiver => Blame::Receiver,
     };
-    Event::Failed {
-        lease,
-        got: pieces,
-        blame,
-    }
+    Event::Failed { lease, got: pieces, blame }
 }

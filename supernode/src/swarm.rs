@@ -77,10 +77,7 @@ impl Swarm {
         cache: NodeFacts,
     ) -> Self {
         let mut scheduler = Scheduler::new(schedule::Policy::default(), unix_now());
-        let joined = Event::Joined {
-            node: NodeId::CACHE,
-            facts: cache,
-        };
+        let joined = Event::Joined { node: NodeId::CACHE, facts: cache };
         scheduler.apply(joined, 0);
         let state = State {
             scheduler,
@@ -106,10 +103,7 @@ impl Swarm {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         // Every step leaves the state whole, so a panicked holder harms nobody.
-        self.inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> u64 {
@@ -133,10 +127,7 @@ impl Swarm {
         let id = NodeId(state.next_node);
         state.next_node += 1;
         state.names.insert(newcomer.name.clone(), id);
-        let joined = Event::Joined {
-            node: id,
-            facts: newcomer.facts,
-        };
+        let joined = Event::Joined { node: id, facts: newcomer.facts };
         state.scheduler.apply(joined, now);
         state.nodes.insert(
             id,
@@ -167,11 +158,7 @@ impl Swarm {
     /// How many nodes are connected and have told all that they hold.
     #[must_use]
     pub fn ready_nodes(&self) -> usize {
-        self.state()
-            .nodes
-            .values()
-            .filter(|node| node.ready)
-            .count()
+        self.state().nodes.values().filter(|node| node.ready).count()
     }
 
     /// A task is known: its cut, and what our own cache holds of it.
@@ -179,11 +166,7 @@ impl Swarm {
         let now = self.now();
         let mut state = self.state();
         state.scheduler.apply(Event::Task { task, layout }, now);
-        let has = Event::Has {
-            node: NodeId::CACHE,
-            task,
-            pieces: cached,
-        };
+        let has = Event::Has { node: NodeId::CACHE, task, pieces: cached };
         state.scheduler.apply(has, now);
         // What was needed before anybody said where it comes from.
         let need = state.needs.get(&task).cloned();
@@ -222,11 +205,7 @@ impl Swarm {
     /// Whether some node, not only the cache, holds pieces of the task.
     #[must_use]
     pub fn is_held_by_nodes(&self, task: &TaskId) -> bool {
-        self.state()
-            .scheduler
-            .holders(task)
-            .iter()
-            .any(|node| *node != NodeId::CACHE)
+        self.state().scheduler.holders(task).iter().any(|node| *node != NodeId::CACHE)
     }
 
     /// A task came to nothing: everybody who waits for it learns why.
@@ -334,16 +313,8 @@ impl Swarm {
                 let cancel = control::Cancel { lease: lease.0 };
                 self.state().send(node, SupernodeSays::Cancel(cancel));
             }
-            Decision::Need {
-                task,
-                pieces,
-                urgent_first,
-                ..
-            } => {
-                let need = Need {
-                    pieces,
-                    urgent: urgent_first,
-                };
+            Decision::Need { task, pieces, urgent_first, .. } => {
+                let need = Need { pieces, urgent: urgent_first };
                 self.state().needs.insert(task, need.clone());
                 self.inner.feeds.need(task, need);
             }
@@ -397,19 +368,14 @@ impl State {
     }
 
     fn name(&self, id: NodeId) -> String {
-        self.nodes
-            .get(&id)
-            .map_or_else(|| "the cache".into(), |node| node.name.clone())
+        self.nodes.get(&id).map_or_else(|| "the cache".into(), |node| node.name.clone())
     }
 
     /// Sends without waiting: a node whose queue is full does not drain it, and its leases run out
     /// by themselves.
     fn send(&self, id: NodeId, says: SupernodeSays) {
         if let Some(node) = self.nodes.get(&id)
-            && node
-                .out
-                .try_send(FromSupernode { says: Some(says) })
-                .is_err()
+            && node.out.try_send(FromSupernode { says: Some(says) }).is_err()
         {
             tracing::warn!(node = %node.name, "it does not read what it is told");
         }

@@ -39,10 +39,7 @@ async fn a_supernode_killed_in_the_middle_of_three_pulls_stops_none_of_them() ->
     // What some node held when the supernode died was not fetched from the origin again.
     for node in &nodes {
         let origin = node.received("origin").await?;
-        assert!(
-            origin < 24 * MIB as u64,
-            "{origin} bytes came from the origin"
-        );
+        assert!(origin < 24 * MIB as u64, "{origin} bytes came from the origin");
     }
 
     // Back again, with nothing on its disk, it knows within seconds who holds what.
@@ -98,10 +95,7 @@ async fn wrong_bytes_from_the_origin_are_found_without_a_supernode_too() -> anyh
     let node = bed.node("n1", &supernode).await?;
     let host = registry.host();
     let answer = node.blob(&host, "app", image.layer(0)).await?;
-    assert!(
-        !(answer.status == 200 && answer.complete),
-        "wrong bytes were given out as complete"
-    );
+    assert!(!(answer.status == 200 && answer.complete), "wrong bytes were given out as complete");
     registry.set(Fault::None);
     let answer = node.blob(&host, "app", image.layer(0)).await?;
     assert!(answer.complete && answer.body == image.layers()[0]);

@@ -26,48 +26,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["content", "sparse", "wire"]),
     ("transport", &["content", "wire"]),
     // The engine.
-    (
-        "peer",
-        &[
-            "content",
-            "registry",
-            "schedule",
-            "store",
-            "telemetry",
-            "transport",
-            "wire",
-        ],
-    ),
+    ("peer", &["content", "registry", "schedule", "store", "telemetry", "transport", "wire"]),
     // The programs: each a thin `main.rs` over a library. dfget talks to the daemon's socket.
     (
         "supernode",
-        &[
-            "content",
-            "peer",
-            "registry",
-            "schedule",
-            "store",
-            "telemetry",
-            "transport",
-            "wire",
-        ],
+        &["content", "peer", "registry", "schedule", "store", "telemetry", "transport", "wire"],
     ),
-    (
-        "dfdaemon",
-        &[
-            "content",
-            "peer",
-            "registry",
-            "store",
-            "telemetry",
-            "transport",
-            "wire",
-        ],
-    ),
-    (
-        "dfget",
-        &["content", "peer", "registry", "telemetry", "wire"],
-    ),
+    ("dfdaemon", &["content", "peer", "registry", "store", "telemetry", "transport", "wire"]),
+    ("dfget", &["content", "peer", "registry", "telemetry", "wire"]),
     // What starts the programs for tests; no program uses it.
     (
         "testbed",
@@ -82,32 +48,14 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    (
-        "tests",
-        &[
-            "content",
-            "dfdaemon",
-            "registry",
-            "supernode",
-            "testbed",
-            "wire",
-        ],
-    ),
+    ("tests", &["content", "dfdaemon", "registry", "supernode", "testbed", "wire"]),
 ];
 
 /// The crates that do no I/O, know no time, and run without a runtime.
 const PURE: &[&str] = &["content", "schedule", "wire"];
 
 /// What pure crates must not have anywhere below them.
-const IMPURE: &[&str] = &[
-    "tokio",
-    "mio",
-    "async-std",
-    "smol",
-    "quinn",
-    "hyper",
-    "sled",
-];
+const IMPURE: &[&str] = &["tokio", "mio", "async-std", "smol", "quinn", "hyper", "sled"];
 
 /// Each heavy outside system, and the crates that know it. `deny.toml` says the same of the whole
 /// dependency tree.
@@ -132,11 +80,7 @@ fn arrows_point_down_only() {
             wrong.push(format!("{name} has no row in ARROWS"));
             continue;
         };
-        for used in workspace
-            .uses(name)
-            .iter()
-            .filter_map(|used| used.strip_prefix(PREFIX))
-        {
+        for used in workspace.uses(name).iter().filter_map(|used| used.strip_prefix(PREFIX)) {
             if !may_use.contains(&used) {
                 wrong.push(format!("{name} must not use {used}"));
             }
@@ -150,10 +94,7 @@ fn the_rows_are_in_the_order_of_dependence() {
     let mut above = BTreeSet::new();
     for (name, may_use) in ARROWS {
         for used in *may_use {
-            assert!(
-                above.contains(used),
-                "{name} uses {used}, which does not stand above it"
-            );
+            assert!(above.contains(used), "{name} uses {used}, which does not stand above it");
         }
         above.insert(*name);
     }
@@ -164,14 +105,8 @@ fn pure_crates_have_no_runtime_below_them() {
     let workspace = Workspace::read();
     for name in PURE {
         let below = workspace.below(&format!("{PREFIX}{name}"));
-        let found: Vec<_> = IMPURE
-            .iter()
-            .filter(|impure| below.contains(**impure))
-            .collect();
-        assert!(
-            found.is_empty(),
-            "{name} is pure, but {found:?} stand below it"
-        );
+        let found: Vec<_> = IMPURE.iter().filter(|impure| below.contains(**impure)).collect();
+        assert!(found.is_empty(), "{name} is pure, but {found:?} stand below it");
     }
 }
 
@@ -180,10 +115,7 @@ fn each_outside_system_is_known_to_its_crate_only() {
     let workspace = Workspace::read();
     for (system, knowers) in KNOWN_TO {
         for name in workspace.members().filter(|name| !knowers.contains(name)) {
-            assert!(
-                !workspace.uses(name).contains(*system),
-                "{name} must not use {system}"
-            );
+            assert!(!workspace.uses(name).contains(*system), "{name} must not use {system}");
         }
     }
 }
@@ -195,10 +127,7 @@ fn every_file_says_what_it_is_for() {
         .filter(|(_, text)| !text.starts_with("//! "))
         .map(|(path, _)| path)
         .collect();
-    assert!(
-        silent.is_empty(),
-        "these do not begin with `//! `: {silent:#?}"
-    );
+    assert!(silent.is_empty(), "these do not begin with `//! `: {silent:#?}");
 }
 
 #[test]
@@ -230,11 +159,7 @@ impl Workspace {
             .current_dir(root())
             .output()
             .expect("cargo runs");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo writes JSON");
         let packages = list(&metadata["packages"]);
         Self {
@@ -243,12 +168,7 @@ impl Workspace {
                 .map(|package| (text(&package["name"]).to_owned(), declared(package)))
                 .collect(),
             names: list(&metadata["packages"])
-                .map(|package| {
-                    (
-                        text(&package["id"]).to_owned(),
-                        text(&package["name"]).to_owned(),
-                    )
-                })
+                .map(|package| (text(&package["id"]).to_owned(), text(&package["name"]).to_owned()))
                 .collect(),
             resolved: list(&metadata["resolve"]["nodes"])
                 .map(|node| (text(&node["id"]).to_owned(), resolved(node)))
@@ -258,9 +178,7 @@ impl Workspace {
 
     /// Our crates, without their prefix.
     fn members(&self) -> impl Iterator<Item = &str> {
-        self.declared
-            .keys()
-            .filter_map(|name| name.strip_prefix(PREFIX))
+        self.declared.keys().filter_map(|name| name.strip_prefix(PREFIX))
     }
 
     /// What our crate `name` says it uses, by package name.
@@ -308,9 +226,7 @@ fn text(value: &Value) -> &str {
 
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent()
-        .expect("tests/ lies in the workspace")
-        .to_owned()
+    here.parent().expect("tests/ lies in the workspace").to_owned()
 }
 
 /// Every Rust file of the workspace, with its text.

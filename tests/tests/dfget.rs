@@ -29,10 +29,7 @@ async fn a_file_goes_through_the_swarm_once() -> anyhow::Result<()> {
     let image = Image::random(&[5_000_000]);
     let server = FaultyRegistry::start(&image, Fault::None).await?;
     let url = format!("http://{}/v2/files/blobs/{}", server.host(), image.layer(0));
-    let admitted = format!(
-        "registries.url_prefixes = [\"http://{}/v2/files\"]",
-        server.host()
-    );
+    let admitted = format!("registries.url_prefixes = [\"http://{}/v2/files\"]", server.host());
     let supernode = bed.supernode_with(&server.site(), &admitted).await?;
     for name in ["n1", "n2"] {
         let node = bed.node(name, &supernode).await?;
@@ -44,11 +41,7 @@ async fn a_file_goes_through_the_swarm_once() -> anyhow::Result<()> {
         })
         .await??
         .0;
-        assert!(
-            out.status.success(),
-            "{}",
-            String::from_utf8_lossy(&out.stderr)
-        );
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         assert_eq!(Digest::of(&std::fs::read(&file)?), image.layer(0));
         let told = String::from_utf8(out.stdout)?;
         assert!(told.contains("\"way\":\"swarm\""), "{told}");
@@ -76,35 +69,17 @@ async fn without_a_daemon_it_helps_itself_and_says_how_it_ended() -> anyhow::Res
     let right = format!("--digest={}", image.layer(0));
     let wrong = format!("--digest={}", Digest::of(b"other"));
     let got = run(url.clone(), vec![wrong]).await??;
-    assert_eq!(
-        got.status.code(),
-        Some(3),
-        "{}",
-        String::from_utf8_lossy(&got.stderr)
-    );
+    assert_eq!(got.status.code(), Some(3), "{}", String::from_utf8_lossy(&got.stderr));
     assert!(!file.exists());
     let got = run(url.clone(), vec!["--no-fallback".into()]).await??;
     assert_eq!(got.status.code(), Some(6));
     let got = run(format!("{url}0"), vec![]).await??;
-    assert_eq!(
-        got.status.code(),
-        Some(4),
-        "{}",
-        String::from_utf8_lossy(&got.stderr)
-    );
+    assert_eq!(got.status.code(), Some(4), "{}", String::from_utf8_lossy(&got.stderr));
     let got = run(url.clone(), vec![right]).await??;
-    assert!(
-        got.status.success(),
-        "{}",
-        String::from_utf8_lossy(&got.stderr)
-    );
+    assert!(got.status.success(), "{}", String::from_utf8_lossy(&got.stderr));
     assert_eq!(Digest::of(&std::fs::read(&file)?), image.layer(0));
     let got = run(url.clone(), vec![]).await??;
-    assert_eq!(
-        got.status.code(),
-        Some(2),
-        "a file that is there is not replaced unasked"
-    );
+    assert_eq!(got.status.code(), Some(2), "a file that is there is not replaced unasked");
     Ok(())
 }
 
@@ -137,11 +112,7 @@ async fn a_killed_download_goes_on_where_it_stopped() -> anyhow::Result<()> {
         .await??
         .0
     };
-    assert!(
-        out.status.success(),
-        "{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(Digest::of(&std::fs::read(&file)?), image.layer(0));
     assert!(!part.exists());
     Ok(())

@@ -19,12 +19,7 @@ async fn rig(image: &Image, fault: Fault) -> anyhow::Result<Rig> {
     let registry = FaultyRegistry::start(image, fault).await?;
     let supernode = bed.supernode(&registry.site()).await?;
     let node = bed.node("n1", &supernode).await?;
-    Ok(Rig {
-        _bed: bed,
-        registry,
-        supernode,
-        node,
-    })
+    Ok(Rig { _bed: bed, registry, supernode, node })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,27 +30,17 @@ async fn wrong_bytes_from_the_origin_are_never_a_complete_answer() -> anyhow::Re
     for layer in [0, 1] {
         let answer = rig.node.blob(&host, "app", image.layer(layer)).await?;
         let whole = answer.status == 200 && answer.complete;
-        assert!(
-            !whole,
-            "layer {layer} was given out though its last byte is wrong"
-        );
+        assert!(!whole, "layer {layer} was given out though its last byte is wrong");
     }
     let expected = format!("expected {}, got sha256:", image.layer(0));
-    assert!(
-        rig.supernode.log().contains(&expected),
-        "{}",
-        rig.supernode.log()
-    );
+    assert!(rig.supernode.log().contains(&expected), "{}", rig.supernode.log());
 
     // Nothing of it is kept: once the origin is right again, so are we.
     rig.registry.set(Fault::None);
     tokio::time::sleep(Duration::from_millis(500)).await;
     for layer in [0, 1] {
         let answer = rig.node.blob(&host, "app", image.layer(layer)).await?;
-        assert!(
-            answer.complete && answer.body == image.layers()[layer],
-            "layer {layer}"
-        );
+        assert!(answer.complete && answer.body == image.layers()[layer], "layer {layer}");
     }
     Ok(())
 }
@@ -64,10 +49,7 @@ async fn wrong_bytes_from_the_origin_are_never_a_complete_answer() -> anyhow::Re
 async fn an_origin_that_cuts_off_is_resumed_at_the_byte() -> anyhow::Result<()> {
     let image = Image::random(&[5_000_000]);
     let rig = rig(&image, Fault::CutAfter(1_000_000)).await?;
-    let answer = rig
-        .node
-        .blob(&rig.registry.host(), "app", image.layer(0))
-        .await?;
+    let answer = rig.node.blob(&rig.registry.host(), "app", image.layer(0)).await?;
     assert!(answer.complete && answer.body == image.layers()[0]);
     let mut requests = rig.registry.requests();
     requests.retain(|line| line.contains("bytes="));
@@ -89,11 +71,7 @@ async fn an_origin_that_refuses_is_handed_through() -> anyhow::Result<()> {
     rig.registry.set(Fault::Redirect(metadata.into()));
     let answer = rig.node.blob(&host, "app", image.layer(0)).await?;
     assert_eq!(answer.status, 403, "{}", answer.text());
-    assert!(
-        answer.text().contains("169.254.169.254"),
-        "{}",
-        answer.text()
-    );
+    assert!(answer.text().contains("169.254.169.254"), "{}", answer.text());
     Ok(())
 }
 
@@ -118,11 +96,7 @@ async fn two_clients_for_one_blob_are_one_transfer() -> anyhow::Result<()> {
 async fn a_client_that_goes_away_stops_its_transfer() -> anyhow::Result<()> {
     let image = Image::random(&[40 << 20]);
     let rig = rig(&image, Fault::Slow(4 << 20)).await?;
-    let target = format!(
-        "/v2/app/blobs/{}?ns={}",
-        image.layer(0),
-        rig.registry.host()
-    );
+    let target = format!("/v2/app/blobs/{}?ns={}", image.layer(0), rig.registry.host());
     let mirror = rig.node.mirror();
     let response =
         testbed::web::open(mirror, http::Method::GET, &target, &[], Bytes::new()).await?;
@@ -133,10 +107,7 @@ async fn a_client_that_goes_away_stops_its_transfer() -> anyhow::Result<()> {
     let then = rig.supernode.metric(ORIGIN).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let now = rig.supernode.metric(ORIGIN).await?;
-    assert!(
-        now - then < 3_000_000,
-        "the origin is still read: {then} then, {now} now"
-    );
+    assert!(now - then < 3_000_000, "the origin is still read: {then} then, {now} now");
     Ok(())
 }
 
@@ -151,15 +122,10 @@ async fn garbage_on_every_port_harms_nobody() -> anyhow::Result<()> {
                 let _ = stream.write_all(&testbed::image::random(3000)).await;
             }
             let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await?;
-            socket
-                .send_to(&testbed::image::random(1200), address)
-                .await?;
+            socket.send_to(&testbed::image::random(1200), address).await?;
         }
     }
-    let answer = rig
-        .node
-        .blob(&rig.registry.host(), "app", image.layer(0))
-        .await?;
+    let answer = rig.node.blob(&rig.registry.host(), "app", image.layer(0)).await?;
     assert!(answer.body == image.layers()[0]);
     Ok(())
 }

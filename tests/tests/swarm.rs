@@ -28,10 +28,7 @@ async fn nodes_that_pull_at_once_cost_the_origin_one_copy() -> anyhow::Result<()
         nodes[2].pull(&host, "demo/app", "v1"),
     );
     for pulled in [a?, b?, c?] {
-        assert!(
-            pulled == image.layers(),
-            "the layers are not what was pushed"
-        );
+        assert!(pulled == image.layers(), "the layers are not what was pushed");
     }
     let blobs = registry.gets("/blobs/");
     assert_eq!(registry.blob_bytes(), image.size(), "{blobs:#?}");
@@ -41,15 +38,10 @@ async fn nodes_that_pull_at_once_cost_the_origin_one_copy() -> anyhow::Result<()
     for node in &nodes {
         assert_eq!(node.received("origin").await?, 0);
         from_peers += node.received("peer").await?;
-        let verified = node
-            .metric("meganeura_dfdaemon_blobs_verified_total")
-            .await?;
+        let verified = node.metric("meganeura_dfdaemon_blobs_verified_total").await?;
         assert_eq!(verified, 5);
     }
-    assert!(
-        from_peers > 10 * MIB as u64,
-        "peers gave only {from_peers} bytes"
-    );
+    assert!(from_peers > 10 * MIB as u64, "peers gave only {from_peers} bytes");
     Ok(())
 }
 
@@ -98,11 +90,7 @@ async fn a_supernode_that_lost_its_memory_has_the_swarm_back() -> anyhow::Result
     let pulled = late.pull(&registry.host(), "demo/app", "v1").await?;
     assert!(pulled == image.layers());
     let layer = registry.gets(&image.layer(0).to_string());
-    assert_eq!(
-        layer.len(),
-        1,
-        "the big layer came from the origin again: {layer:#?}"
-    );
+    assert_eq!(layer.len(), 1, "the big layer came from the origin again: {layer:#?}");
     assert!(registry.blob_bytes() - before < MIB as u64);
     assert!(late.received("peer").await? >= 6 * MIB as u64);
     Ok(())
@@ -119,10 +107,8 @@ async fn a_node_that_dies_in_the_middle_harms_nobody() -> anyhow::Result<()> {
     let mut dying = bed.node("n1", &supernode).await?;
     let living = bed.node("n2", &supernode).await?;
     let host = registry.host();
-    let (mirror, target) = (
-        dying.mirror(),
-        format!("/v2/demo/app/blobs/{}?ns={host}", image.layer(0)),
-    );
+    let (mirror, target) =
+        (dying.mirror(), format!("/v2/demo/app/blobs/{}?ns={host}", image.layer(0)));
     let doomed = tokio::spawn(async move { testbed::web::get(mirror, &target, &[]).await });
     let pull = async {
         tokio::time::sleep(Duration::from_millis(700)).await;

@@ -54,9 +54,7 @@ impl FromStr for Digest {
     type Err = DigestParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let encoded = text
-            .strip_prefix("sha256:")
-            .ok_or(DigestParseError::Algorithm)?;
+        let encoded = text.strip_prefix("sha256:").ok_or(DigestParseError::Algorithm)?;
         parse_hex32(encoded).map(Self).ok_or(DigestParseError::Form)
     }
 }
@@ -91,9 +89,7 @@ impl<'de> serde::Deserialize<'de> for Digest {
 /// Upper case is refused: the specification allows one spelling only, and a second one would
 /// give one blob two names.
 pub(crate) fn parse_hex32(encoded: &str) -> Option<[u8; 32]> {
-    let lower = encoded
-        .bytes()
-        .all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
+    let lower = encoded.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
     let mut raw = [0; 32];
     (lower && hex::decode_to_slice(encoded, &mut raw).is_ok()).then_some(raw)
 }
@@ -109,10 +105,7 @@ impl BlobHasher {
     /// A pass that has seen no byte yet.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            context: sha::Context::new(&sha::SHA256),
-            hashed: 0,
-        }
+        Self { context: sha::Context::new(&sha::SHA256), hashed: 0 }
     }
 
     /// Takes the blob's next bytes.
@@ -144,9 +137,7 @@ impl Default for BlobHasher {
 
 impl fmt::Debug for BlobHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlobHasher")
-            .field("hashed", &self.hashed)
-            .finish_non_exhaustive()
+        f.debug_struct("BlobHasher").field("hashed", &self.hashed).finish_non_exhaustive()
     }
 }
 
@@ -165,10 +156,7 @@ mod tests {
     #[test]
     fn only_the_one_spelling_is_a_digest() {
         let good = Digest::of(b"x").to_string();
-        assert_eq!(
-            good.parse::<Digest>().map(|d| d.to_string()),
-            Ok(good.clone())
-        );
+        assert_eq!(good.parse::<Digest>().map(|d| d.to_string()), Ok(good.clone()));
         let upper = good.to_uppercase().replace("SHA256", "sha256");
         for bad in [
             "",

@@ -11,10 +11,7 @@ pub fn is_repository(name: &str) -> bool {
 fn is_component(component: &str) -> bool {
     let mut rest = component.as_bytes();
     loop {
-        let word = rest
-            .iter()
-            .take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-            .count();
+        let word = rest.iter().take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit()).count();
         if word == 0 {
             return false;
         }
@@ -60,9 +57,7 @@ pub fn is_registry_host(host: &str) -> bool {
             (1..=63).contains(&label.len())
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|c| c.is_ascii_alphanumeric() || c == b'-')
+                && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
         });
     port_is_fine && (bracketed || labelled)
 }
@@ -73,16 +68,7 @@ mod tests {
 
     #[test]
     fn repositories() {
-        for good in [
-            "a",
-            "library/nginx",
-            "a/b/c",
-            "a.b",
-            "a__b",
-            "a_b",
-            "a---b",
-            "0/1",
-        ] {
+        for good in ["a", "library/nginx", "a/b/c", "a.b", "a__b", "a_b", "a---b", "0/1"] {
             assert!(is_repository(good), "{good}");
         }
         let long = "a".repeat(256);
@@ -107,13 +93,7 @@ mod tests {
 
     #[test]
     fn registry_hosts() {
-        for good in [
-            "docker.io",
-            "localhost:5000",
-            "10.0.0.1",
-            "[::1]:5000",
-            "a-b.example",
-        ] {
+        for good in ["docker.io", "localhost:5000", "10.0.0.1", "[::1]:5000", "a-b.example"] {
             assert!(is_registry_host(good), "{good}");
         }
         for bad in [

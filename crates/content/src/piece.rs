@@ -165,22 +165,14 @@ mod tests {
     use super::*;
 
     fn bytes(length: usize) -> Vec<u8> {
-        (0..length).map(|i| (i * 31 % 251) as u8).collect()
+        (0..=250).map(|i: u8| i.wrapping_mul(31)).cycle().take(length).collect()
     }
 
     #[test]
     fn proofs_of_all_shapes_lead_to_the_digest() {
-        for length in [
-            1,
-            1024,
-            GROUP - 1,
-            GROUP,
-            GROUP + 1,
-            2 * GROUP,
-            3 * GROUP + 5,
-            5 * GROUP,
-            1 << 20,
-        ] {
+        for length in
+            [1, 1024, GROUP - 1, GROUP, GROUP + 1, 2 * GROUP, 3 * GROUP + 5, 5 * GROUP, 1 << 20]
+        {
             let piece = bytes(length);
             let digest = PieceDigest::of(&piece);
             let proof = PieceProof::of(&piece);

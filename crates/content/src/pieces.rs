@@ -14,9 +14,7 @@ impl PieceSet {
     /// No piece of `count`.
     #[must_use]
     pub fn none(count: u32) -> Self {
-        Self {
-            bits: FixedBitSet::with_capacity(count as usize),
-        }
+        Self { bits: FixedBitSet::with_capacity(count as usize) }
     }
 
     /// Every piece of `count`.
@@ -125,9 +123,7 @@ impl PieceSet {
 
     /// The pieces, in order.
     pub fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        self.bits
-            .ones()
-            .map(|index| u32::try_from(index).unwrap_or(u32::MAX))
+        self.bits.ones().map(|index| u32::try_from(index).unwrap_or(u32::MAX))
     }
 
     /// The first piece that is not in the set, at or after `from`.

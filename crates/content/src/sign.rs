@@ -50,9 +50,7 @@ impl Signer {
     /// # Errors
     /// If the seed has another length.
     pub fn from_seed(seed: &[u8]) -> Result<Self, BadKey> {
-        Ed25519KeyPair::from_seed_unchecked(seed)
-            .map(|pair| Self { pair })
-            .map_err(|_| BadKey)
+        Ed25519KeyPair::from_seed_unchecked(seed).map(|pair| Self { pair }).map_err(|_| BadKey)
     }
 
     /// Signs `body` under `domain`.
@@ -99,11 +97,9 @@ impl Verifier {
     #[must_use]
     pub fn verify(&self, domain: Domain, body: &[u8], signature: &[u8]) -> bool {
         let message = domain.message(body);
-        self.keys.iter().any(|key| {
-            UnparsedPublicKey::new(&ED25519, key)
-                .verify(&message, signature)
-                .is_ok()
-        })
+        self.keys
+            .iter()
+            .any(|key| UnparsedPublicKey::new(&ED25519, key).verify(&message, signature).is_ok())
     }
 }
 

@@ -83,11 +83,7 @@ impl Statement {
             task: said.task,
             layout: said.layout,
             whole: said.whole,
-            media_type: if media_type.len() <= 255 {
-                media_type
-            } else {
-                String::new()
-            },
+            media_type: if media_type.len() <= 255 { media_type } else { String::new() },
             first: said.first,
             digests,
         };
@@ -124,10 +120,7 @@ impl Statement {
     #[must_use]
     pub fn run(&self) -> Run {
         let count = u32::try_from(self.digests.len()).unwrap_or(0);
-        Run {
-            first: self.first,
-            end: self.first + count,
-        }
+        Run { first: self.first, end: self.first + count }
     }
 
     /// The described pieces and their digests.
@@ -182,11 +175,7 @@ impl Statement {
             whole: whole == 1,
             media_type: String::from_utf8_lossy(media).into_owned(),
             first,
-            digests: digests
-                .iter()
-                .copied()
-                .map(PieceDigest::from_bytes)
-                .collect(),
+            digests: digests.iter().copied().map(PieceDigest::from_bytes).collect(),
         })
     }
 }
@@ -234,10 +223,7 @@ mod tests {
         for index in 0..signed.body.len() {
             let mut changed = signed.clone();
             changed.body[index] ^= 1;
-            assert_eq!(
-                changed.believe(&signer.verifier()),
-                Err(NotBelieved::Signature)
-            );
+            assert_eq!(changed.believe(&signer.verifier()), Err(NotBelieved::Signature));
         }
     }
 
@@ -254,11 +240,7 @@ mod tests {
         let mut too_far = good.body;
         too_far.extend_from_slice(&[0; 64]);
         let signature = signer.sign(Domain::Statement, &too_far);
-        let read = SignedStatement {
-            body: too_far,
-            signature,
-        }
-        .believe(&signer.verifier());
+        let read = SignedStatement { body: too_far, signature }.believe(&signer.verifier());
         assert_eq!(read, Err(NotBelieved::Form));
     }
 }

@@ -141,10 +141,7 @@ impl Layout {
             Ok(size)
                 if size.is_power_of_two() && (PieceSize::MIN..=PieceSize::MAX).contains(&size) =>
             {
-                Ok(Self {
-                    length,
-                    piece_size: PieceSize(size),
-                })
+                Ok(Self { length, piece_size: PieceSize(size) })
             }
             _ => Err(LayoutError::PieceSize(piece_size)),
         }
@@ -189,19 +186,13 @@ impl Layout {
         if range.start >= end {
             return Run::EMPTY;
         }
-        Run {
-            first: self.piece_at(range.start),
-            end: self.piece_at(end - 1) + 1,
-        }
+        Run { first: self.piece_at(range.start), end: self.piece_at(end - 1) + 1 }
     }
 
     /// All pieces.
     #[must_use]
     pub fn all(&self) -> Run {
-        Run {
-            first: 0,
-            end: self.pieces(),
-        }
+        Run { first: 0, end: self.pieces() }
     }
 
     /// The bytes that a run of pieces covers.
@@ -281,13 +272,7 @@ mod tests {
                 };
                 assert_eq!(layout.piece_at(extent.start), index);
                 assert_eq!(layout.piece_at(extent.end - 1), index);
-                assert_eq!(
-                    layout.covering(extent),
-                    Run {
-                        first: index,
-                        end: index + 1
-                    }
-                );
+                assert_eq!(layout.covering(extent), Run { first: index, end: index + 1 });
             }
             assert_eq!(layout.extent(count), None);
             assert_eq!(layout.bytes_of(layout.all()), 0..length);
@@ -315,10 +300,7 @@ mod tests {
 
     #[test]
     fn url_fields_do_not_run_together() {
-        assert_ne!(
-            TaskId::of_url_fields(["ab", "c"]),
-            TaskId::of_url_fields(["a", "bc"])
-        );
+        assert_ne!(TaskId::of_url_fields(["ab", "c"]), TaskId::of_url_fields(["a", "bc"]));
     }
 
     #[test]

@@ -102,12 +102,7 @@ impl Provisional {
     /// A piece as the origin sent it; `None` unless it has just the piece's length.
     #[must_use]
     pub fn new(task: TaskId, layout: Layout, index: PieceIndex, bytes: Unverified) -> Option<Self> {
-        fits(layout, index, &bytes.0).then_some(Self {
-            task,
-            layout,
-            index,
-            bytes: bytes.0,
-        })
+        fits(layout, index, &bytes.0).then_some(Self { task, layout, index, bytes: bytes.0 })
     }
 
     /// The task that the piece is of.
@@ -184,11 +179,7 @@ impl PieceBook {
     /// An empty book.
     #[must_use]
     pub fn new(task: TaskId, layout: Layout) -> Self {
-        Self {
-            task,
-            layout,
-            digests: Arc::new(vec![None; layout.pieces() as usize]),
-        }
+        Self { task, layout, digests: Arc::new(vec![None; layout.pieces() as usize]) }
     }
 
     /// A book that begins with what `statement` says.
@@ -273,12 +264,7 @@ impl PieceBook {
     }
 
     fn piece(&self, index: PieceIndex, bytes: Bytes) -> Verified {
-        Verified {
-            task: self.task,
-            layout: self.layout,
-            index,
-            bytes,
-        }
+        Verified { task: self.task, layout: self.layout, index, bytes }
     }
 }
 
@@ -319,10 +305,7 @@ impl Receiving {
             if end > self.bytes.len() {
                 break;
             }
-            if !self
-                .proof
-                .admits(self.checked / GROUP, &self.bytes[self.checked..end])
-            {
+            if !self.proof.admits(self.checked / GROUP, &self.bytes[self.checked..end]) {
                 return Err(Mismatch::Bytes(self.index));
             }
             self.checked = end;
@@ -377,12 +360,7 @@ impl Attestor {
             return None;
         }
         let digest = PieceDigest::of(&bytes.0);
-        let piece = Verified {
-            task,
-            layout,
-            index,
-            bytes: bytes.0,
-        };
+        let piece = Verified { task, layout, index, bytes: bytes.0 };
         Some((piece, digest))
     }
 }
@@ -410,26 +388,15 @@ impl Whole {
         hasher: BlobHasher,
     ) -> Result<Self, Mismatch> {
         if hasher.hashed() != length {
-            return Err(Mismatch::Length {
-                index: 0,
-                expected: length,
-                actual: hasher.hashed(),
-            });
+            return Err(Mismatch::Length { index: 0, expected: length, actual: hasher.hashed() });
         }
         let digest = hasher.finish();
         for expected in [task.digest(), expected].into_iter().flatten() {
             if expected != digest {
-                return Err(Mismatch::Whole {
-                    expected,
-                    actual: digest,
-                });
+                return Err(Mismatch::Whole { expected, actual: digest });
             }
         }
-        Ok(Self {
-            task,
-            digest,
-            length,
-        })
+        Ok(Self { task, digest, length })
     }
 
     /// The task that is whole.
@@ -461,11 +428,7 @@ fn check_length(layout: Layout, index: PieceIndex, actual: u64) -> Result<(), Mi
     if actual == expected {
         return Ok(());
     }
-    Err(Mismatch::Length {
-        index,
-        expected,
-        actual,
-    })
+    Err(Mismatch::Length { index, expected, actual })
 }
 
 #[cfg(test)]
@@ -518,12 +481,8 @@ mod tests {
         let blob = blob();
         let book = book(&blob);
         let bytes = piece(&blob, &book, 0);
-        let mut receiving = book
-            .receive(0, PieceProof::of(&bytes))
-            .expect("a true proof");
-        receiving
-            .push(&Unverified::new(bytes.slice(..GROUP)))
-            .expect("true bytes");
+        let mut receiving = book.receive(0, PieceProof::of(&bytes)).expect("a true proof");
+        receiving.push(&Unverified::new(bytes.slice(..GROUP))).expect("true bytes");
         let lie = Unverified::new(Bytes::from(vec![0; GROUP]));
         assert_eq!(receiving.push(&lie), Err(Mismatch::Bytes(0)));
         let other = PieceProof::of(&vec![0; bytes.len()]);
@@ -535,20 +494,14 @@ mod tests {
         let blob = blob();
         let book = book(&blob);
         let bytes = piece(&blob, &book, 0);
-        let mut receiving = book
-            .receive(0, PieceProof::of(&bytes))
-            .expect("a true proof");
+        let mut receiving = book.receive(0, PieceProof::of(&bytes)).expect("a true proof");
         for part in bytes.chunks(10_000) {
-            receiving
-                .push(&Unverified::new(Bytes::copy_from_slice(part)))
-                .expect("true bytes");
+            receiving.push(&Unverified::new(Bytes::copy_from_slice(part))).expect("true bytes");
         }
         let more = receiving.push(&Unverified::new(Bytes::from_static(b"x")));
         assert!(matches!(more, Err(Mismatch::Length { .. })));
         assert_eq!(receiving.finish().expect("whole").bytes(), &bytes);
-        let empty = book
-            .receive(0, PieceProof::of(&bytes))
-            .expect("a true proof");
+        let empty = book.receive(0, PieceProof::of(&bytes)).expect("a true proof");
         assert!(matches!(empty.finish(), Err(Mismatch::Length { .. })));
     }
 

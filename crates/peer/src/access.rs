@@ -76,15 +76,13 @@ impl Access {
     /// Whether both facts are known now.
     #[must_use]
     pub fn known(&self, repository: &Repository, digest: &Digest, caller: &Caller) -> bool {
-        self.readable
-            .holds(&(repository.clone(), CallerId::of(caller)))
+        self.readable.holds(&(repository.clone(), CallerId::of(caller)))
             && self.holds.holds(&(repository.clone(), *digest))
     }
 
     /// The registry gave `digest` of `repository` to `caller`: both facts at once.
     pub fn granted(&self, repository: &Repository, digest: &Digest, caller: &Caller) {
-        self.readable
-            .learn((repository.clone(), CallerId::of(caller)));
+        self.readable.learn((repository.clone(), CallerId::of(caller)));
         self.holds.learn((repository.clone(), *digest));
     }
 
@@ -126,10 +124,7 @@ impl Access {
         request: &ManifestRequest,
         caller: &Caller,
     ) -> Result<ManifestAnswer, Failure> {
-        let answer = self
-            .registries
-            .manifest(repository, reference, request, caller)
-            .await?;
+        let answer = self.registries.manifest(repository, reference, request, caller).await?;
         self.granted(repository, &answer.digest, caller);
         Ok(answer)
     }
@@ -147,16 +142,11 @@ const MAX_FACTS: usize = 100_000;
 
 impl<K: Hash + Eq> Facts<K> {
     fn new(life: Duration) -> Self {
-        Self {
-            life,
-            known: Mutex::default(),
-        }
+        Self { life, known: Mutex::default() }
     }
 
     fn holds(&self, fact: &K) -> bool {
-        lock(&self.known)
-            .get(fact)
-            .is_some_and(|learned| learned.elapsed() < self.life)
+        lock(&self.known).get(fact).is_some_and(|learned| learned.elapsed() < self.life)
     }
 
     fn learn(&self, fact: K) {

@@ -50,10 +50,7 @@ impl Demand {
     #[must_use]
     pub fn together(&self) -> Option<Want> {
         self.readers.values().copied().reduce(|all, one| Want {
-            run: Run {
-                first: all.run.first.min(one.run.first),
-                end: all.run.end.max(one.run.end),
-            },
+            run: Run { first: all.run.first.min(one.run.first), end: all.run.end.max(one.run.end) },
             reader_at: match one.priority.cmp(&all.priority) {
                 std::cmp::Ordering::Less => one.reader_at,
                 std::cmp::Ordering::Equal => all.reader_at.min(one.reader_at),
@@ -69,11 +66,7 @@ mod tests {
     use super::*;
 
     const fn want(first: u32, end: u32, reader_at: u32, priority: Priority) -> Want {
-        Want {
-            run: Run { first, end },
-            reader_at,
-            priority,
-        }
+        Want { run: Run { first, end }, reader_at, priority }
     }
 
     #[test]

@@ -19,11 +19,7 @@ impl Failure {
     /// A failure of `kind`.
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            said: None,
-        }
+        Self { kind, message: message.into(), said: None }
     }
 
     /// Whether trying again later may help, without the asker changing anything.
@@ -35,10 +31,7 @@ impl Failure {
 
 impl From<Mismatch> for Failure {
     fn from(mismatch: Mismatch) -> Self {
-        Self::new(
-            Kind::Mismatch,
-            format!("the bytes are not what their digest says: {mismatch}"),
-        )
+        Self::new(Kind::Mismatch, format!("the bytes are not what their digest says: {mismatch}"))
     }
 }
 
@@ -46,11 +39,9 @@ impl From<registry::Error> for Failure {
     fn from(error: registry::Error) -> Self {
         let message = error.to_string();
         match error {
-            registry::Error::Refused(refusal) => Self {
-                kind: Kind::Refused,
-                message,
-                said: Some(said(*refusal)),
-            },
+            registry::Error::Refused(refusal) => {
+                Self { kind: Kind::Refused, message, said: Some(said(*refusal)) }
+            }
             registry::Error::NotAdmitted { .. }
             | registry::Error::AddressDenied { .. }
             | registry::Error::RealmDenied { .. } => Self::new(Kind::NotAdmitted, message),
@@ -62,48 +53,24 @@ impl From<registry::Error> for Failure {
 
 impl From<Failure> for request::Failure {
     fn from(failure: Failure) -> Self {
-        Self {
-            kind: failure.kind.into(),
-            message: failure.message,
-            said: failure.said,
-        }
+        Self { kind: failure.kind.into(), message: failure.message, said: failure.said }
     }
 }
 
 impl From<request::Failure> for Failure {
     fn from(told: request::Failure) -> Self {
-        Self {
-            kind: told.kind(),
-            message: told.message,
-            said: told.said,
-        }
+        Self { kind: told.kind(), message: told.message, said: told.said }
     }
 }
 
 fn said(refusal: registry::Refusal) -> Said {
-    let header = |name: &str, value: String| Header {
-        name: name.to_owned(),
-        value,
-    };
+    let header = |name: &str, value: String| Header { name: name.to_owned(), value };
     let mut headers: Vec<_> = refusal
         .www_authenticate
         .into_iter()
         .map(|value| header("www-authenticate", value))
         .collect();
-    headers.extend(
-        refusal
-            .content_type
-            .map(|value| header("content-type", value)),
-    );
-    headers.extend(
-        refusal
-            .headers
-            .iter()
-            .map(|(name, value)| header(name, value.clone())),
-    );
-    Said {
-        status: u32::from(refusal.status),
-        headers,
-        body: refusal.body.to_vec(),
-    }
+    headers.extend(refusal.content_type.map(|value| header("content-type", value)));
+    headers.extend(refusal.headers.iter().map(|(name, value)| header(name, value.clone())));
+    Said { status: u32::from(refusal.status), headers, body: refusal.body.to_vec() }
 }

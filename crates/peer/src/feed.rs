@@ -95,13 +95,7 @@ impl Feeds {
         events: mpsc::UnboundedSender<FeedEvent>,
     ) -> Self {
         Self {
-            inner: Arc::new(Inner {
-                engine,
-                registries,
-                belief,
-                events,
-                feeds: Mutex::default(),
-            }),
+            inner: Arc::new(Inner { engine, registries, belief, events, feeds: Mutex::default() }),
         }
     }
 
@@ -116,11 +110,8 @@ impl Feeds {
             return Ok(live);
         }
         let feed = self.feed(id, origin.clone());
-        let described = feed
-            .described
-            .get_or_try_init(|| self.ask(&feed, &origin))
-            .await
-            .map(Arc::clone);
+        let described =
+            feed.described.get_or_try_init(|| self.ask(&feed, &origin)).await.map(Arc::clone);
         if described.is_err() {
             lock(&self.inner.feeds).remove(&id);
         }
@@ -164,10 +155,7 @@ impl Feeds {
             waiting
         });
         let length = live.layout().length();
-        let mut reader = self
-            .inner
-            .engine
-            .read(live, 0..length, Priority::Pull, Eagerness::All);
+        let mut reader = self.inner.engine.read(live, 0..length, Priority::Pull, Eagerness::All);
         let mut whole = BytesMut::new();
         while let Some(bytes) = reader.next().await? {
             whole.extend_from_slice(&bytes);
@@ -200,8 +188,7 @@ impl Feeds {
     #[must_use]
     pub fn origins(&self, id: &TaskId) -> Vec<Origin> {
         let feed = lock(&self.inner.feeds).get(id).map(Arc::clone);
-        feed.map(|feed| lock(&feed.origins).clone())
-            .unwrap_or_default()
+        feed.map(|feed| lock(&feed.origins).clone()).unwrap_or_default()
     }
 
     /// Forgets a task's origins and their credentials.
@@ -248,10 +235,7 @@ impl Feeds {
         if let Some(live) = self.inner.engine.live(&id) {
             return Ok(live);
         }
-        let described = feed
-            .described
-            .get_or_try_init(|| self.begin(&feed, &origin, stream))
-            .await;
+        let described = feed.described.get_or_try_init(|| self.begin(&feed, &origin, stream)).await;
         described.map(Arc::clone)
     }
 
@@ -268,10 +252,7 @@ impl Feeds {
     ) -> Result<Arc<LiveTask>, Failure> {
         let layout = Layout::for_length(stream.total())
             .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
-        let live = self
-            .inner
-            .engine
-            .create(feed.id, layout, stream.media_type())?;
+        let live = self.inner.engine.create(feed.id, layout, stream.media_type())?;
         *feed.open.lock().await = Some(stream);
         let _ = feed.granted_to.set(CallerId::of(origin.caller()));
         Ok(live)
@@ -327,9 +308,7 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let layout = live.layout();
     let size = layout.piece_size().bytes();
     let mut open = feed.open.lock().await.take();
-    let mut position = open
-        .as_ref()
-        .map_or(0, |stream| layout_position(stream, size));
+    let mut position = open.as_ref().map_or(0, |stream| layout_position(stream, size));
     inner.engine.hash(live, None);
     while let Some(index) = next(feed, live, position) {
         if let End::Failed(failure) = &*live.end().borrow() {
@@ -340,9 +319,7 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
             Some(stream) if stream.at() == start => stream,
             _ => reopen(inner, feed, start, layout.length()).await?,
         };
-        let bytes = stream
-            .take(usize::try_from(size).unwrap_or(usize::MAX))
-            .await?;
+        let bytes = stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await?;
         keep(inner, live, index, bytes).await?;
         let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
         position = index + 1;
@@ -367,14 +344,9 @@ fn next(feed: &Feed, live: &LiveTask, position: PieceIndex) -> Option<PieceIndex
         let all = live.layout().pieces();
         return (position..all).chain(0..position.min(all)).find(missing);
     }
-    near.or_else(|| {
-        need.pieces
-            .iter()
-            .filter(|index| *index >= position)
-            .find(missing)
-    })
-    .or_else(|| need.pieces.iter().find(missing))
-    .or(urgent)
+    near.or_else(|| need.pieces.iter().filter(|index| *index >= position).find(missing))
+        .or_else(|| need.pieces.iter().find(missing))
+        .or(urgent)
 }
 
 /// A piece so few pieces ahead of the stream is waited for rather than asked for.
@@ -413,17 +385,11 @@ async fn keep(
     index: PieceIndex,
     bytes: Unverified,
 ) -> Result<(), Failure> {
-    let short = || {
-        Failure::new(
-            Kind::Origin,
-            "the registry sent fewer bytes than it announced",
-        )
-    };
+    let short = || Failure::new(Kind::Origin, "the registry sent fewer bytes than it announced");
     let kept = match &inner.belief {
         Belief::Attest(attestor) => {
-            let (piece, digest) = attestor
-                .attest(live.id(), live.layout(), index, bytes)
-                .ok_or_else(short)?;
+            let (piece, digest) =
+                attestor.attest(live.id(), live.layout(), index, bytes).ok_or_else(short)?;
             let said = Said {
                 task: live.id(),
                 layout: live.layout(),

@@ -78,12 +78,7 @@ pub async fn fetch_run(
         metrics.rejected();
         tracing::warn!(task = %live.id(), peer = %connection.peer().name, "a peer sent wrong bytes");
     }
-    Fetched {
-        pieces: transfer.pieces,
-        bytes: transfer.bytes,
-        took: started.elapsed(),
-        outcome,
-    }
+    Fetched { pieces: transfer.pieces, bytes: transfer.bytes, took: started.elapsed(), outcome }
 }
 
 struct Transfer<'a> {
@@ -110,10 +105,7 @@ impl Transfer<'_> {
         for index in ask.run.iter() {
             let piece = self.piece(&mut stream, index).await?;
             let length = piece.bytes().len() as u64;
-            self.live
-                .put(piece, self.source)
-                .await
-                .map_err(|_| Outcome::Receiver)?;
+            self.live.put(piece, self.source).await.map_err(|_| Outcome::Receiver)?;
             self.pieces.insert(index);
             self.bytes += length;
         }
@@ -123,9 +115,8 @@ impl Transfer<'_> {
 
     /// The next piece on the stream, which must be piece `index`.
     async fn piece(&mut self, stream: &mut Stream, index: PieceIndex) -> Result<Verified, Outcome> {
-        let header: PieceHeader = within(SILENCE, stream.recv())
-            .await?
-            .ok_or(Outcome::Unreachable)?;
+        let header: PieceHeader =
+            within(SILENCE, stream.recv()).await?.ok_or(Outcome::Unreachable)?;
         match header.verdict() {
             Verdict::Follows => {}
             Verdict::Refused => return Err(Outcome::Refused),
@@ -140,13 +131,10 @@ impl Transfer<'_> {
         }
         let proof = PieceProof::from_bytes(length, &header.proof).ok_or(Outcome::WrongBytes)?;
         let mut receiving =
-            self.live
-                .book()
-                .receive(index, proof)
-                .map_err(|mismatch| match mismatch {
-                    content::Mismatch::Unknown(_) => Outcome::Receiver,
-                    _ => Outcome::WrongBytes,
-                })?;
+            self.live.book().receive(index, proof).map_err(|mismatch| match mismatch {
+                content::Mismatch::Unknown(_) => Outcome::Receiver,
+                _ => Outcome::WrongBytes,
+            })?;
         let deadline = SILENCE + Duration::from_secs(length / SLOWEST);
         let body = async {
             while receiving.missing() > 0 {
@@ -154,15 +142,11 @@ impl Transfer<'_> {
                     .await?
                     .ok_or(Outcome::Unreachable)?;
                 self.limiter.take(bytes.len()).await;
-                receiving
-                    .push(&Unverified::new(bytes))
-                    .map_err(|_| Outcome::WrongBytes)?;
+                receiving.push(&Unverified::new(bytes)).map_err(|_| Outcome::WrongBytes)?;
             }
             Ok(())
         };
-        tokio::time::timeout(deadline, body)
-            .await
-            .map_err(|_| Outcome::Stalled)??;
+        tokio::time::timeout(deadline, body).await.map_err(|_| Outcome::Stalled)??;
         receiving.finish().map_err(|_| Outcome::WrongBytes)
     }
 }

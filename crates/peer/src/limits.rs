@@ -14,9 +14,7 @@ impl Limiter {
             return Self(None);
         }
         // Refilled twenty times a second: smooth enough for a link, rare enough for the clock.
-        let refill = usize::try_from(bytes_per_second / 20)
-            .unwrap_or(usize::MAX)
-            .max(1);
+        let refill = usize::try_from(bytes_per_second / 20).unwrap_or(usize::MAX).max(1);
         let limiter = RateLimiter::builder()
             .initial(refill)
             .refill(refill)

@@ -59,11 +59,7 @@ impl LiveTask {
                 let _ = book.learn(&statement);
             }
         }
-        let end = if stored.is_complete() {
-            End::Whole
-        } else {
-            End::Open
-        };
+        let end = if stored.is_complete() { End::Whole } else { End::Open };
         Arc::new(Self {
             stored,
             book: Mutex::new(book),
@@ -135,8 +131,7 @@ impl LiveTask {
         let statement = signed
             .believe(verifier)
             .map_err(|error| Failure::new(Kind::Invalid, error.to_string()))?;
-        self.learn(&statement)
-            .map_err(|error| Failure::new(Kind::Invalid, error.to_string()))?;
+        self.learn(&statement).map_err(|error| Failure::new(Kind::Invalid, error.to_string()))?;
         if let Err(error) = self.stored.add_statement(signed, &statement) {
             tracing::warn!(task = %self.id(), %error, "a statement could not be kept");
         }
@@ -235,11 +230,7 @@ impl LiveTask {
     pub(crate) fn demand(self: &Arc<Self>, want: Want) -> DemandGuard {
         let number = lock(&self.demand).add(want);
         self.replan();
-        DemandGuard {
-            live: Arc::clone(self),
-            number,
-            told: want,
-        }
+        DemandGuard { live: Arc::clone(self), number, told: want }
     }
 
     /// What all readers want together.
@@ -315,10 +306,7 @@ impl LiveTask {
                 changed = end.changed() => changed.is_err(),
             };
             if gone {
-                return Err(Failure::new(
-                    Kind::Other,
-                    "the task was removed from the store",
-                ));
+                return Err(Failure::new(Kind::Other, "the task was removed from the store"));
             }
         }
     }
@@ -326,9 +314,7 @@ impl LiveTask {
 
 impl std::fmt::Debug for LiveTask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LiveTask")
-            .field("id", &self.id())
-            .finish_non_exhaustive()
+        f.debug_struct("LiveTask").field("id", &self.id()).finish_non_exhaustive()
     }
 }
 

@@ -54,11 +54,7 @@ impl Metrics {
             "Verified bytes by where they came from: origin, supernode, peer, store (already here)",
             self.received.clone(),
         );
-        registry.register(
-            "sent_bytes",
-            "Bytes of pieces sent to peers",
-            self.sent.clone(),
-        );
+        registry.register("sent_bytes", "Bytes of pieces sent to peers", self.sent.clone());
         registry.register(
             "blobs_verified",
             "Tasks whose whole SHA-256 was checked and matched",
@@ -74,21 +70,14 @@ impl Metrics {
             "Requests for pieces that were refused for want of a valid ticket",
             self.refused.clone(),
         );
-        for source in [
-            Source::Origin,
-            Source::Supernode,
-            Source::Peer,
-            Source::Store,
-        ] {
+        for source in [Source::Origin, Source::Supernode, Source::Peer, Source::Store] {
             self.received(source, 0);
         }
     }
 
     /// Counts verified bytes that came from `source`.
     pub fn received(&self, source: Source, bytes: u64) {
-        self.received
-            .get_or_create(&SourceLabel { source })
-            .inc_by(bytes);
+        self.received.get_or_create(&SourceLabel { source }).inc_by(bytes);
     }
 
     /// How many verified bytes came from `source`.

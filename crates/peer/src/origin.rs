@@ -121,22 +121,10 @@ impl OriginStream {
         origin: &RegistryOrigin,
         start: u64,
     ) -> Result<Self, Failure> {
-        let RegistryOrigin {
-            repository,
-            digest,
-            caller,
-            ..
-        } = origin;
-        let stream = registries
-            .open_blob(repository, digest, start.., caller)
-            .await?;
+        let RegistryOrigin { repository, digest, caller, .. } = origin;
+        let stream = registries.open_blob(repository, digest, start.., caller).await?;
         let total = stream.total;
-        Ok(Self::new(
-            Body::Blob(Box::new(stream)),
-            total,
-            start,
-            String::new(),
-        ))
+        Ok(Self::new(Body::Blob(Box::new(stream)), total, start, String::new()))
     }
 
     async fn manifest(
@@ -145,24 +133,14 @@ impl OriginStream {
         accept: Vec<String>,
         start: u64,
     ) -> Result<Self, Failure> {
-        let request = ManifestRequest {
-            method: ManifestMethod::Get,
-            accept,
-            if_none_match: None,
-        };
+        let request = ManifestRequest { method: ManifestMethod::Get, accept, if_none_match: None };
         let reference = Reference::Digest(origin.digest);
-        let answer = registries
-            .manifest(&origin.repository, &reference, &request, &origin.caller)
-            .await?;
+        let answer =
+            registries.manifest(&origin.repository, &reference, &request, &origin.caller).await?;
         let mut body = answer.body.unwrap_or_default();
         let total = body.len() as u64;
         body.advance(usize::try_from(start).unwrap_or(usize::MAX).min(body.len()));
-        Ok(Self::new(
-            Body::Manifest(body),
-            total,
-            start,
-            answer.media_type,
-        ))
+        Ok(Self::new(Body::Manifest(body), total, start, answer.media_type))
     }
 
     /// The open answer of a URL, read from `start` on.
@@ -173,22 +151,11 @@ impl OriginStream {
         let unknown = || Failure::new(Kind::Origin, "the server does not say how long the file is");
         let total = stream.total.ok_or_else(unknown)?;
         let media_type = stream.content_type.clone().unwrap_or_default();
-        Ok(Self::new(
-            Body::Url(Box::new(stream)),
-            total,
-            start,
-            media_type,
-        ))
+        Ok(Self::new(Body::Url(Box::new(stream)), total, start, media_type))
     }
 
     fn new(body: Body, total: u64, at: u64, media_type: String) -> Self {
-        Self {
-            body,
-            pending: BytesMut::new(),
-            total,
-            at,
-            media_type,
-        }
+        Self { body, pending: BytesMut::new(), total, at, media_type }
     }
 
     /// The task's length in bytes, as the registry says.
@@ -215,8 +182,7 @@ impl OriginStream {
     /// Why the registry does not go on.
     pub async fn take(&mut self, length: usize) -> Result<Unverified, Failure> {
         let length = length.min(usize::try_from(self.total - self.at).unwrap_or(usize::MAX));
-        self.pending
-            .reserve(length.saturating_sub(self.pending.len()));
+        self.pending.reserve(length.saturating_sub(self.pending.len()));
         while self.pending.len() < length {
             let Some(more) = self.body.next().await else {
                 break;

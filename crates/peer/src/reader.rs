@@ -148,11 +148,7 @@ impl Reader {
         let layout = self.live.layout();
         let all = layout.covering(self.at..self.end);
         let run = ahead(all.first, all.end, self.window);
-        let want = Want {
-            run,
-            reader_at: run.first,
-            priority: self.priority,
-        };
+        let want = Want { run, reader_at: run.first, priority: self.priority };
         match &mut self.demand {
             Some(demand) => demand.moved(want),
             None if run.iter().all(|index| self.live.stored().has_local(index))

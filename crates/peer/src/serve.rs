@@ -96,19 +96,11 @@ impl Uploader {
         let description = match self.admitted(peer, &ask.task, ask.ticket.as_ref()) {
             Ok(live) => Description {
                 verdict: Verdict::Follows.into(),
-                statements: live
-                    .stored()
-                    .statements()
-                    .into_iter()
-                    .map(Into::into)
-                    .collect(),
+                statements: live.stored().statements().into_iter().map(Into::into).collect(),
                 pieces: live.present().to_bytes(),
                 peers: self.engine.known_peers(&live.id()),
             },
-            Err(verdict) => Description {
-                verdict: verdict.into(),
-                ..Description::default()
-            },
+            Err(verdict) => Description { verdict: verdict.into(), ..Description::default() },
         };
         stream.send(&description).await
     }
@@ -136,17 +128,11 @@ impl Uploader {
 }
 
 fn refusal(verdict: Verdict, index: u32) -> PieceHeader {
-    PieceHeader {
-        verdict: verdict.into(),
-        index,
-        ..PieceHeader::default()
-    }
+    PieceHeader { verdict: verdict.into(), index, ..PieceHeader::default() }
 }
 
 /// Seconds since the Unix epoch.
 #[must_use]
 pub fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

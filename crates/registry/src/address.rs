@@ -40,10 +40,7 @@ impl Reach {
         if self.permits(address) {
             return Ok(());
         }
-        Err(Error::AddressDenied {
-            host: url.host_str().unwrap_or_default().to_owned(),
-            address,
-        })
+        Err(Error::AddressDenied { host: url.host_str().unwrap_or_default().to_owned(), address })
     }
 }
 
@@ -136,18 +133,9 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
 mod tests {
     use super::*;
 
-    const PUBLIC: Reach = Reach {
-        private: false,
-        loopback: false,
-    };
-    const PRIVATE: Reach = Reach {
-        private: true,
-        loopback: false,
-    };
-    const ALL: Reach = Reach {
-        private: true,
-        loopback: true,
-    };
+    const PUBLIC: Reach = Reach { private: false, loopback: false };
+    const PRIVATE: Reach = Reach { private: true, loopback: false };
+    const ALL: Reach = Reach { private: true, loopback: true };
 
     /// Who may contact it: nobody (0), with loopback (1), with private (2), everybody (3).
     const TABLE: &[(&str, u8)] = &[
@@ -220,16 +208,8 @@ mod tests {
             let url = Url::parse(url).unwrap();
             assert!(ALL.check_url(&url).is_err(), "{url}");
         }
-        assert!(
-            PUBLIC
-                .check_url(&Url::parse("https://a.example/").unwrap())
-                .is_ok()
-        );
-        assert!(
-            PUBLIC
-                .check_url(&Url::parse("http://0x7f.1/").unwrap())
-                .is_err()
-        );
+        assert!(PUBLIC.check_url(&Url::parse("https://a.example/").unwrap()).is_ok());
+        assert!(PUBLIC.check_url(&Url::parse("http://0x7f.1/").unwrap()).is_err());
     }
 
     #[test]
@@ -242,11 +222,7 @@ mod tests {
             ("http://localhost.example", false),
             ("http://10.0.0.1", false),
         ] {
-            assert_eq!(
-                is_literally_loopback(&Url::parse(url).unwrap()),
-                loopback,
-                "{url}"
-            );
+            assert_eq!(is_literally_loopback(&Url::parse(url).unwrap()), loopback, "{url}");
         }
     }
 }

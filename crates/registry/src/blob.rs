@@ -100,8 +100,7 @@ impl Registries {
         caller: &Caller,
     ) -> Result<BlobStream, Error> {
         let kind = ObjectKind::Blob;
-        self.open_object(repository, kind, digest, span, caller)
-            .await
+        self.open_object(repository, kind, digest, span, caller).await
     }
 
     /// Opens a blob, or a manifest as if it were one.

@@ -150,11 +150,7 @@ mod tests {
             "read_timeout": "7s",
         });
         let config: RegistriesConfig = serde_json::from_value(json).unwrap();
-        assert_eq!(
-            config.registry.len(),
-            1,
-            "a given list replaces the default"
-        );
+        assert_eq!(config.registry.len(), 1, "a given list replaces the default");
         assert!(config.registry[0].http);
         assert_eq!(config.read_timeout, Duration::from_secs(7));
         assert_eq!(config.connect_timeout, Duration::from_secs(10));
@@ -167,10 +163,7 @@ mod tests {
             r#"{"registry": [{"host": "a", "insecure": true}]}"#,
             r#"{"registry": [{"host": "a", "credentials": {"password": "x"}}]}"#,
         ] {
-            assert!(
-                serde_json::from_str::<RegistriesConfig>(wrong).is_err(),
-                "{wrong}"
-            );
+            assert!(serde_json::from_str::<RegistriesConfig>(wrong).is_err(), "{wrong}");
         }
     }
 
@@ -178,9 +171,6 @@ mod tests {
     fn what_is_printed_reads_back() {
         let config = RegistriesConfig::default();
         let text = serde_json::to_string(&config).unwrap();
-        assert_eq!(
-            serde_json::from_str::<RegistriesConfig>(&text).unwrap(),
-            config
-        );
+        assert_eq!(serde_json::from_str::<RegistriesConfig>(&text).unwrap(), config);
     }
 }

@@ -4,11 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ContentRange {
     /// These bytes, the end exclusive, of so many, if that is known.
-    Part {
-        start: u64,
-        end: u64,
-        total: Option<u64>,
-    },
+    Part { start: u64, end: u64, total: Option<u64> },
     /// None of what was asked for; there are so many, if that is known.
     Unsatisfied { total: Option<u64> },
 }
@@ -44,10 +40,7 @@ mod tests {
     #[test]
     fn the_forms_of_the_specification() {
         let part = |start, end, total| Some(ContentRange::Part { start, end, total });
-        assert_eq!(
-            ContentRange::parse("bytes 0-99/1000"),
-            part(0, 100, Some(1000))
-        );
+        assert_eq!(ContentRange::parse("bytes 0-99/1000"), part(0, 100, Some(1000)));
         assert_eq!(ContentRange::parse("bytes 5-5/*"), part(5, 6, None));
         assert_eq!(
             ContentRange::parse("bytes */47"),

@@ -111,11 +111,7 @@ mod tests {
         let of = |text: &str| Credential::new(text).unwrap().fingerprint();
         assert_eq!(of("Bearer a"), of("Bearer a"));
         assert_ne!(of("Bearer a"), of("Bearer b"));
-        assert_ne!(
-            &of("Bearer a"),
-            content::Digest::of(b"Bearer a").as_bytes(),
-            "keyed"
-        );
+        assert_ne!(&of("Bearer a"), content::Digest::of(b"Bearer a").as_bytes(), "keyed");
     }
 
     #[test]

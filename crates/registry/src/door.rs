@@ -38,13 +38,7 @@ pub(crate) struct Ask {
 impl Ask {
     /// A request without a body.
     pub(crate) fn new(method: Method, url: Url) -> Self {
-        Self {
-            method,
-            url,
-            headers: HeaderMap::new(),
-            private: HeaderMap::new(),
-            form: None,
-        }
+        Self { method, url, headers: HeaderMap::new(), private: HeaderMap::new(), form: None }
     }
 }
 
@@ -132,12 +126,7 @@ pub(crate) struct Doors<'a> {
 
 impl<'a> Doors<'a> {
     pub(crate) fn new(config: &'a RegistriesConfig, proxies: &'a Proxies) -> Self {
-        Self {
-            config,
-            proxies,
-            trust: Trust::from_system(),
-            made: HashMap::new(),
-        }
+        Self { config, proxies, trust: Trust::from_system(), made: HashMap::new() }
     }
 
     /// The door that trusts `ca` beside the system's authorities, and reaches as far as `reach`.
@@ -157,10 +146,7 @@ impl<'a> Doors<'a> {
     }
 
     fn client(&self, ca: &[PathBuf], reach: Reach) -> Result<reqwest::Client, ConfigError> {
-        let resolver = Resolver {
-            reach,
-            proxies: self.proxies.hosts(),
-        };
+        let resolver = Resolver { reach, proxies: self.proxies.hosts() };
         let mut builder = reqwest::Client::builder()
             .use_preconfigured_tls(self.trust.client(ca)?)
             .dns_resolver(Arc::new(resolver))
@@ -175,8 +161,6 @@ impl<'a> Doors<'a> {
         for proxy in self.proxies.for_client() {
             builder = builder.proxy(proxy);
         }
-        builder.build().map_err(|e| ConfigError::Client {
-            what: e.to_string(),
-        })
+        builder.build().map_err(|e| ConfigError::Client { what: e.to_string() })
     }
 }

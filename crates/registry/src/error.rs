@@ -136,10 +136,7 @@ impl Error {
     }
 
     pub(crate) fn protocol(host: &str, what: impl Into<String>) -> Self {
-        Self::Protocol {
-            host: host.to_owned(),
-            what: what.into(),
-        }
+        Self::Protocol { host: host.to_owned(), what: what.into() }
     }
 }
 

@@ -38,11 +38,7 @@ pub(crate) fn of_refusal(headers: &HeaderMap) -> Vec<(String, String)> {
 pub(crate) fn challenges(headers: &HeaderMap) -> Vec<String> {
     let lines = headers.get_all(WWW_AUTHENTICATE).iter();
     let texts = lines.filter_map(|value| value.to_str().ok());
-    texts
-        .filter(|text| text.len() <= LONGEST)
-        .take(MOST)
-        .map(str::to_owned)
-        .collect()
+    texts.filter(|text| text.len() <= LONGEST).take(MOST).map(str::to_owned).collect()
 }
 
 fn select(headers: &HeaderMap, wanted: impl Fn(&HeaderName) -> bool) -> Vec<(String, String)> {

@@ -78,11 +78,7 @@ impl Registries {
         request: &ManifestRequest,
         caller: &Caller,
     ) -> Result<ManifestAnswer, Error> {
-        let asking = Asking {
-            call: self.call(repository, caller)?,
-            reference,
-            request,
-        };
+        let asking = Asking { call: self.call(repository, caller)?, reference, request };
         if request.method == ManifestMethod::Get {
             return asking.get().await;
         }
@@ -186,10 +182,7 @@ impl Asking<'_> {
     fn check_named(&self, reply: &Reply) -> Result<(), Error> {
         match (self.reference, named(reply)) {
             (Reference::Digest(asked), Some(named)) if *asked != named => {
-                Err(Error::DigestMismatch {
-                    expected: *asked,
-                    actual: named,
-                })
+                Err(Error::DigestMismatch { expected: *asked, actual: named })
             }
             _ => Ok(()),
         }

@@ -80,16 +80,9 @@ impl Reference {
     /// It is neither.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.contains(':') {
-            return text
-                .parse()
-                .map(Self::Digest)
-                .map_err(|_| NameError::Reference);
+            return text.parse().map(Self::Digest).map_err(|_| NameError::Reference);
         }
-        if name::is_tag(text) {
-            Ok(Self::Tag(text.to_owned()))
-        } else {
-            Err(NameError::Reference)
-        }
+        if name::is_tag(text) { Ok(Self::Tag(text.to_owned())) } else { Err(NameError::Reference) }
     }
 }
 
@@ -126,11 +119,7 @@ mod tests {
     #[test]
     fn a_reference_is_a_tag_or_a_digest() {
         let digest = Digest::of(b"x");
-        assert_eq!(
-            digest.to_string().parse(),
-            Ok(Reference::Digest(digest)),
-            "digest"
-        );
+        assert_eq!(digest.to_string().parse(), Ok(Reference::Digest(digest)), "digest");
         assert_eq!("v1.0".parse(), Ok(Reference::Tag("v1.0".into())));
         for bad in ["", "a/b", "sha256:00", "sha512:aa", ".."] {
             assert_eq!(Reference::parse(bad), Err(NameError::Reference), "{bad}");

@@ -81,10 +81,7 @@ impl Page {
                 call.url("tags", "list"),
                 [("n", n.map(|n| n.to_string())), ("last", last.clone())],
             ),
-            Self::Referrers {
-                digest,
-                artifact_type,
-            } => (
+            Self::Referrers { digest, artifact_type } => (
                 call.url("referrers", &digest.to_string()),
                 [("artifactType", artifact_type.clone()), ("", None)],
             ),

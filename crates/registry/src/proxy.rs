@@ -53,10 +53,7 @@ impl Proxies {
             let proxy = made.map_err(|_| unusable(name))?;
             proxies.push(proxy.no_proxy(bypass.clone()));
         }
-        Ok(Self {
-            proxies,
-            hosts: Arc::new(hosts),
-        })
+        Ok(Self { proxies, hosts: Arc::new(hosts) })
     }
 
     /// The proxies for an HTTP client.
@@ -76,11 +73,8 @@ impl Proxies {
 }
 
 fn parse(name: &str, value: &str) -> Result<Url, ConfigError> {
-    let with_scheme = if value.contains("://") {
-        value.to_owned()
-    } else {
-        format!("http://{value}")
-    };
+    let with_scheme =
+        if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
     let url = Url::parse(&with_scheme).map_err(|_| unusable(name))?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
@@ -89,9 +83,7 @@ fn parse(name: &str, value: &str) -> Result<Url, ConfigError> {
 }
 
 fn unusable(name: &str) -> ConfigError {
-    ConfigError::Client {
-        what: format!("{name} (or ALL_PROXY) is not the URL of an HTTP proxy"),
-    }
+    ConfigError::Client { what: format!("{name} (or ALL_PROXY) is not the URL of an HTTP proxy") }
 }
 
 #[cfg(test)]

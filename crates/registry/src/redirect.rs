@@ -72,8 +72,5 @@ impl<'a> Route<'a> {
 }
 
 fn denied(from: &Url, why: &'static str) -> Error {
-    Error::RedirectDenied {
-        host: from.host_str().unwrap_or_default().to_owned(),
-        why,
-    }
+    Error::RedirectDenied { host: from.host_str().unwrap_or_default().to_owned(), why }
 }

@@ -38,14 +38,8 @@ impl Registries {
             let host = host.clone();
             return Err(ConfigError::Default { host });
         }
-        let inner = Inner {
-            sites,
-            config,
-            tokens: Tokens::default(),
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let inner = Inner { sites, config, tokens: Tokens::default() };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Whether `registry`, as written in references, may be contacted.
@@ -105,9 +99,7 @@ mod tests {
         is_send(&registries.manifest(&repository, &reference, &request, &caller));
         is_send(&registries.blob_head(&repository, &digest, &caller));
         is_send(&async {
-            let mut stream = registries
-                .open_blob(&repository, &digest, Span::ALL, &caller)
-                .await?;
+            let mut stream = registries.open_blob(&repository, &digest, Span::ALL, &caller).await?;
             stream.next().await.transpose()
         });
         let url = Url::parse("https://a.example/").unwrap();

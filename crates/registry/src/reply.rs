@@ -38,13 +38,7 @@ impl Reply {
         read_timeout: Duration,
     ) -> Result<Self, Error> {
         let headers = std::mem::take(response.headers_mut());
-        let reply = Self {
-            host,
-            from_home,
-            headers,
-            response,
-            read_timeout,
-        };
+        let reply = Self { host, from_home, headers, response, read_timeout };
         if reply.is_encoded() && reply.response.status().is_success() {
             return Err(reply.protocol("the body is compressed"));
         }
@@ -102,10 +96,7 @@ impl Reply {
         match tokio::time::timeout(self.read_timeout, self.response.chunk()).await {
             Ok(Ok(chunk)) => Ok(chunk),
             Ok(Err(error)) => Err(translate(&self.host, &error)),
-            Err(_) => Err(Error::Timeout {
-                host: self.host.clone(),
-                during: "the body was read",
-            }),
+            Err(_) => Err(Error::Timeout { host: self.host.clone(), during: "the body was read" }),
         }
     }
 

@@ -47,10 +47,9 @@ fn permitted(
 ) -> Result<Vec<SocketAddr>, Denied> {
     let (permitted, denied): (Vec<_>, Vec<_>) = found.partition(|a| reach.permits(a.ip()));
     match denied.first() {
-        Some(first) if permitted.is_empty() => Err(Denied {
-            host: host.to_owned(),
-            address: first.ip(),
-        }),
+        Some(first) if permitted.is_empty() => {
+            Err(Denied { host: host.to_owned(), address: first.ip() })
+        }
         _ => Ok(permitted),
     }
 }
@@ -61,10 +60,7 @@ mod tests {
 
     #[test]
     fn denied_addresses_are_dropped_and_all_denied_is_an_error() {
-        let reach = Reach {
-            private: false,
-            loopback: false,
-        };
+        let reach = Reach { private: false, loopback: false };
         let addresses = |texts: &[&str]| {
             let parsed = texts.iter().map(|t| SocketAddr::new(t.parse().unwrap(), 0));
             parsed.collect::<Vec<_>>()

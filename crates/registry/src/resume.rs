@@ -55,14 +55,8 @@ impl<O: Origin> Resume<O> {
         if span.is_empty() {
             return Err(Error::OutOfRange { total: None });
         }
-        let mut resume = Self {
-            origin,
-            wanted: span,
-            total: None,
-            body: None,
-            backoff,
-            finished: false,
-        };
+        let mut resume =
+            Self { origin, wanted: span, total: None, body: None, backoff, finished: false };
         loop {
             match resume.reopen().await {
                 Ok(()) => return Ok(resume),
@@ -155,11 +149,7 @@ impl<O: Origin> Resume<O> {
         if complete {
             // Whether the object goes on is not of interest; whether the body does is.
             let ends_here = place.until == Some(at);
-            return match if ends_here {
-                reply.chunk().await
-            } else {
-                Ok(None)
-            } {
+            return match if ends_here { reply.chunk().await } else { Ok(None) } {
                 Ok(Some(more)) if !more.is_empty() => Err(too_long(reply)),
                 _ => Ok(Step::End),
             };
@@ -225,9 +215,9 @@ fn place(reply: &Reply, asked: Span, known: Option<u64>) -> Result<Place, Error>
         Wrong::OutOfRange(total) => Error::OutOfRange { total },
     })?;
     match (known, place.total) {
-        (Some(known), Some(told)) if known != told => Err(Error::Changed {
-            host: reply.host().to_owned(),
-        }),
+        (Some(known), Some(told)) if known != told => {
+            Err(Error::Changed { host: reply.host().to_owned() })
+        }
         (Some(known), None) => Ok(Place {
             // A body of undeclared length still has to end where the object does.
             until: place.until.or(Some(known)),
@@ -254,19 +244,11 @@ enum Wrong {
 impl Facts {
     fn place(&self, asked: Span) -> Result<Place, Wrong> {
         match (self.status, self.range) {
-            (200, _)
-                if self
-                    .length
-                    .is_some_and(|l| l <= asked.start && asked.start > 0) =>
-            {
+            (200, _) if self.length.is_some_and(|l| l <= asked.start && asked.start > 0) => {
                 Err(Wrong::OutOfRange(self.length))
             }
             // The server does not do ranges: the bytes before are read and dropped.
-            (200, _) => Ok(Place {
-                skip: asked.start,
-                until: self.length,
-                total: self.length,
-            }),
+            (200, _) => Ok(Place { skip: asked.start, until: self.length, total: self.length }),
             (206, _) if asked == Span::ALL => Err(Wrong::Protocol("a part, but all was asked for")),
             (206, Some(ContentRange::Part { start, end, total })) => {
                 self.part(asked, start, end, total)
@@ -285,11 +267,7 @@ impl Facts {
         if self.length.is_some_and(|length| length != end - start) {
             return Err(Wrong::Protocol("Content-Range and Content-Length disagree"));
         }
-        Ok(Place {
-            skip: 0,
-            until: Some(end),
-            total,
-        })
+        Ok(Place { skip: 0, until: Some(end), total })
     }
 }
 
@@ -317,14 +295,8 @@ mod tests {
         asked: impl Into<Span>,
     ) -> Result<(u64, Option<u64>, Option<u64>), Wrong> {
         let range = ContentRange::parse(range);
-        let facts = Facts {
-            status,
-            range,
-            length,
-        };
-        facts
-            .place(asked.into())
-            .map(|p| (p.skip, p.until, p.total))
+        let facts = Facts { status, range, length };
+        facts.place(asked.into()).map(|p| (p.skip, p.until, p.total))
     }
 
     #[test]
@@ -334,18 +306,9 @@ mod tests {
         assert_eq!(placed(200, "", None, all), Ok((0, None, None)));
         assert_eq!(placed(200, "", some(0), all), Ok((0, some(0), some(0))));
         assert_eq!(placed(200, "", some(9), 4..), Ok((4, some(9), some(9))));
-        assert_eq!(
-            placed(206, "bytes 4-8/9", some(5), 4..),
-            Ok((0, some(9), some(9)))
-        );
-        assert_eq!(
-            placed(206, "bytes 4-5/9", None, 4..8),
-            Ok((0, some(6), some(9)))
-        );
-        assert_eq!(
-            placed(206, "bytes 4-5/*", None, 4..8),
-            Ok((0, some(6), None))
-        );
+        assert_eq!(placed(206, "bytes 4-8/9", some(5), 4..), Ok((0, some(9), some(9))));
+        assert_eq!(placed(206, "bytes 4-5/9", None, 4..8), Ok((0, some(6), some(9))));
+        assert_eq!(placed(206, "bytes 4-5/*", None, 4..8), Ok((0, some(6), None)));
     }
 
     #[test]
@@ -356,13 +319,7 @@ mod tests {
         assert!(protocol(placed(206, "bytes 4-8/9", None, 4..8)));
         assert!(protocol(placed(206, "bytes 4-8/9", Some(6), 4..)));
         assert!(protocol(placed(206, "", Some(5), 4..)));
-        assert_eq!(
-            placed(416, "bytes */9", None, 9..),
-            Err(Wrong::OutOfRange(Some(9)))
-        );
-        assert_eq!(
-            placed(200, "", Some(9), 9..),
-            Err(Wrong::OutOfRange(Some(9)))
-        );
+        assert_eq!(placed(416, "bytes */9", None, 9..), Err(Wrong::OutOfRange(Some(9))));
+        assert_eq!(placed(200, "", Some(9), 9..), Err(Wrong::OutOfRange(Some(9))));
     }
 }

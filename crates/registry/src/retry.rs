@@ -33,12 +33,7 @@ impl Backoff {
     }
 
     fn new(config: &RegistriesConfig, longest_wait: Duration) -> Self {
-        Self {
-            allowed: config.retries,
-            used: 0,
-            first_pause: config.retry_pause,
-            longest_wait,
-        }
+        Self { allowed: config.retries, used: 0, first_pause: config.retry_pause, longest_wait }
     }
 
     /// There was progress: the count starts anew.

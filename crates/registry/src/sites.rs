@@ -67,17 +67,9 @@ impl Sites {
             let reach = reach_of_configured(prefix.url(), false);
             prefixes.push((prefix, doors.get(&[], reach)?));
         }
-        let nothing_else = Reach {
-            private: false,
-            loopback: false,
-        };
+        let nothing_else = Reach { private: false, loopback: false };
         let public = doors.get(&[], nothing_else)?;
-        Ok(Self {
-            sites,
-            prefixes,
-            public,
-            proxies,
-        })
+        Ok(Self { sites, prefixes, public, proxies })
     }
 
     /// The site of `registry`: the one that names it, else the one with the longest domain.
@@ -97,20 +89,13 @@ impl Sites {
 
     /// How `registry` is contacted.
     pub(crate) fn upstream(&self, registry: &str) -> Result<Upstream<'_>, Error> {
-        let not_admitted = || Error::NotAdmitted {
-            registry: registry.to_owned(),
-        };
+        let not_admitted = || Error::NotAdmitted { registry: registry.to_owned() };
         let site = self.site(registry).ok_or_else(not_admitted)?;
         let endpoint = match &site.endpoint {
             Some(endpoint) => endpoint.clone(),
             None => default_endpoint(registry, site.config.http).ok_or_else(not_admitted)?,
         };
-        Ok(Upstream {
-            sites: self,
-            site,
-            registry: registry.to_owned(),
-            endpoint,
-        })
+        Ok(Upstream { sites: self, site, registry: registry.to_owned(), endpoint })
     }
 
     /// The way to a URL that a prefix admits.
@@ -147,10 +132,7 @@ impl Sites {
 
 impl Site {
     fn new(config: &RegistryConfig, doors: &mut Doors<'_>) -> Result<Self, ConfigError> {
-        let failed = |why| ConfigError::Registry {
-            host: config.host.clone(),
-            why,
-        };
+        let failed = |why| ConfigError::Registry { host: config.host.clone(), why };
         let hosts = Hosts::parse(&config.host)?;
         let endpoint = match (&config.endpoint, &hosts) {
             (Some(_), Hosts::Under(_)) => {
@@ -169,15 +151,9 @@ impl Site {
         check_credentials(config.credentials.as_ref()).map_err(failed)?;
         let near = match &endpoint {
             Some(endpoint) => reach_of_configured(endpoint, config.allow_loopback),
-            None => Reach {
-                private: true,
-                loopback: config.allow_loopback,
-            },
+            None => Reach { private: true, loopback: config.allow_loopback },
         };
-        let far = Reach {
-            private: config.allow_private,
-            loopback: config.allow_loopback,
-        };
+        let far = Reach { private: config.allow_private, loopback: config.allow_loopback };
         Ok(Self {
             config: config.clone(),
             hosts,
@@ -220,9 +196,7 @@ impl Hosts {
             Some(_) => None,
             None => is_registry_host(&lower).then_some(Self::One(lower)),
         };
-        parsed.ok_or_else(|| ConfigError::Host {
-            host: host.to_owned(),
-        })
+        parsed.ok_or_else(|| ConfigError::Host { host: host.to_owned() })
     }
 
     /// How closely a registry in lower case is meant: not at all (0), or the closer the higher.
@@ -261,10 +235,7 @@ impl Upstream<'_> {
 
 /// What was configured may lie at a private address; on loopback only if it says so itself.
 fn reach_of_configured(url: &Url, allow_loopback: bool) -> Reach {
-    Reach {
-        private: true,
-        loopback: allow_loopback || is_literally_loopback(url),
-    }
+    Reach { private: true, loopback: allow_loopback || is_literally_loopback(url) }
 }
 
 fn default_endpoint(registry: &str, http: bool) -> Option<Url> {
@@ -304,21 +275,13 @@ mod tests {
 
     fn sites(hosts: &[&str]) -> Result<Sites, ConfigError> {
         let registry = hosts.iter().map(|h| RegistryConfig::new(*h)).collect();
-        Sites::new(&RegistriesConfig {
-            registry,
-            ..RegistriesConfig::default()
-        })
+        Sites::new(&RegistriesConfig { registry, ..RegistriesConfig::default() })
     }
 
     #[test]
     fn only_what_is_listed_is_admitted() {
         let sites = sites(&["docker.io", "*.corp.example", "a.corp.example"]).unwrap();
-        for admitted in [
-            "docker.io",
-            "DOCKER.io",
-            "x.corp.example",
-            "x.y.corp.example",
-        ] {
+        for admitted in ["docker.io", "DOCKER.io", "x.corp.example", "x.y.corp.example"] {
             assert!(sites.admits(admitted), "{admitted}");
         }
         for refused in [
@@ -347,18 +310,12 @@ mod tests {
     fn an_endpoint_may_have_a_path() {
         let mut registry = RegistryConfig::new("docker.io");
         registry.endpoint = Url::parse("https://a.example/mirror/").ok();
-        let config = RegistriesConfig {
-            registry: vec![registry],
-            ..RegistriesConfig::default()
-        };
+        let config = RegistriesConfig { registry: vec![registry], ..RegistriesConfig::default() };
         let sites = Sites::new(&config).unwrap();
         let repository = Repository::new("docker.io", "library/nginx").unwrap();
         let upstream = sites.upstream("docker.io").unwrap();
         let url = upstream.url(&repository, "manifests", "latest");
-        assert_eq!(
-            url.as_str(),
-            "https://a.example/mirror/v2/library/nginx/manifests/latest"
-        );
+        assert_eq!(url.as_str(), "https://a.example/mirror/v2/library/nginx/manifests/latest");
     }
 
     #[test]
@@ -366,10 +323,8 @@ mod tests {
         let with = |change: fn(&mut RegistryConfig)| {
             let mut registry = RegistryConfig::new("a.example");
             change(&mut registry);
-            let config = RegistriesConfig {
-                registry: vec![registry],
-                ..RegistriesConfig::default()
-            };
+            let config =
+                RegistriesConfig { registry: vec![registry], ..RegistriesConfig::default() };
             Sites::new(&config).err()
         };
         assert_eq!(with(|_| {}), None);
@@ -389,9 +344,6 @@ mod tests {
         ] {
             assert!(with(change).is_some());
         }
-        assert!(matches!(
-            sites(&["a", "A"]),
-            Err(ConfigError::Duplicate { .. })
-        ));
+        assert!(matches!(sites(&["a", "A"]), Err(ConfigError::Duplicate { .. })));
     }
 }

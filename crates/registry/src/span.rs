@@ -13,10 +13,7 @@ pub struct Span {
 
 impl Span {
     /// The whole blob.
-    pub const ALL: Self = Self {
-        start: 0,
-        end: None,
-    };
+    pub const ALL: Self = Self { start: 0, end: None };
 
     /// Whether it asks for no byte at all.
     #[must_use]
@@ -27,19 +24,13 @@ impl Span {
 
 impl From<Range<u64>> for Span {
     fn from(range: Range<u64>) -> Self {
-        Self {
-            start: range.start,
-            end: Some(range.end),
-        }
+        Self { start: range.start, end: Some(range.end) }
     }
 }
 
 impl From<RangeFrom<u64>> for Span {
     fn from(range: RangeFrom<u64>) -> Self {
-        Self {
-            start: range.start,
-            end: None,
-        }
+        Self { start: range.start, end: None }
     }
 }
 

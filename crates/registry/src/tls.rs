@@ -39,9 +39,7 @@ impl Trust {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|e| ConfigError::Client {
-                what: e.to_string(),
-            })?
+            .map_err(|e| ConfigError::Client { what: e.to_string() })?
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -50,10 +48,7 @@ impl Trust {
 }
 
 fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), ConfigError> {
-    let failed = |what: String| ConfigError::Ca {
-        path: path.to_owned(),
-        what,
-    };
+    let failed = |what: String| ConfigError::Ca { path: path.to_owned(), what };
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|e| failed(e.to_string()))?;

@@ -99,10 +99,7 @@ struct Version {
 
 impl Version {
     fn of(reply: &Reply) -> Self {
-        Self {
-            etag: text(reply, &ETAG),
-            last_modified: text(reply, &LAST_MODIFIED),
-        }
+        Self { etag: text(reply, &ETAG), last_modified: text(reply, &LAST_MODIFIED) }
     }
 
     /// What `If-Range` takes: only strong validators.
@@ -192,10 +189,7 @@ mod tests {
     use super::*;
 
     fn version(etag: Option<&str>, last_modified: Option<&str>) -> Version {
-        Version {
-            etag: etag.map(str::to_owned),
-            last_modified: last_modified.map(str::to_owned),
-        }
+        Version { etag: etag.map(str::to_owned), last_modified: last_modified.map(str::to_owned) }
     }
 
     #[test]
@@ -218,18 +212,10 @@ mod tests {
     #[test]
     fn headers_that_would_change_the_transfer_are_left_out() {
         let url = Url::parse("https://a.example/").unwrap();
-        let given = [
-            ("X-Token", "s"),
-            ("Range", "bytes=0-1"),
-            ("If-Match", "x"),
-            ("Host", "b"),
-        ];
+        let given = [("X-Token", "s"), ("Range", "bytes=0-1"), ("If-Match", "x"), ("Host", "b")];
         let given = given.map(|(n, v)| (n.to_owned(), v.to_owned()));
         let sent = sendable(&url, &given).unwrap();
-        assert_eq!(
-            sent.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
-            ["x-token"]
-        );
+        assert_eq!(sent.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-token"]);
         assert!(sendable(&url, &[("a\n".into(), "b".into())]).is_err());
     }
 }

@@ -14,15 +14,10 @@ pub(crate) struct UrlPrefix {
 impl UrlPrefix {
     /// Reads a prefix as configured.
     pub(crate) fn parse(prefix: &str) -> Result<Self, ConfigError> {
-        let failed = |why| ConfigError::UrlPrefix {
-            prefix: prefix.to_owned(),
-            why,
-        };
+        let failed = |why| ConfigError::UrlPrefix { prefix: prefix.to_owned(), why };
         let url = Url::parse(prefix).map_err(|_| failed("not a URL"))?;
         if !is_plain(&url) || url.query().is_some() || url.fragment().is_some() {
-            return Err(failed(
-                "it must be http or https, a host, and a path, nothing else",
-            ));
+            return Err(failed("it must be http or https, a host, and a path, nothing else"));
         }
         Ok(Self { url })
     }
@@ -120,14 +115,9 @@ mod tests {
 
     #[test]
     fn a_prefix_that_says_too_much_is_refused() {
-        for bad in [
-            "good.example",
-            "https://",
-            "ftp://a",
-            "https://u:p@a",
-            "https://a?b",
-            "https://a#b",
-        ] {
+        for bad in
+            ["good.example", "https://", "ftp://a", "https://u:p@a", "https://a?b", "https://a#b"]
+        {
             assert!(UrlPrefix::parse(bad).is_err(), "{bad}");
         }
     }

@@ -10,9 +10,7 @@ pub(crate) struct Bits {
 
 impl Bits {
     pub(crate) fn none(len: u32) -> Self {
-        Self {
-            words: vec![0; len.div_ceil(64) as usize],
-        }
+        Self { words: vec![0; len.div_ceil(64) as usize] }
     }
 
     pub(crate) fn get(&self, piece: PieceIndex) -> bool {
@@ -116,11 +114,7 @@ pub(crate) fn words_of(run: Run) -> impl Iterator<Item = (usize, u64)> {
     (first / 64..end.div_ceil(64)).map(move |index| {
         let low = u64::MAX << first.saturating_sub(index * 64).min(63);
         let upper = end - index * 64;
-        let high = if upper >= 64 {
-            u64::MAX
-        } else {
-            (1 << upper) - 1
-        };
+        let high = if upper >= 64 { u64::MAX } else { (1 << upper) - 1 };
         (index, low & high)
     })
 }
@@ -147,19 +141,10 @@ mod tests {
 
     #[test]
     fn words_of_a_run_cover_exactly_its_pieces() {
-        for (first, end) in [
-            (0, 0),
-            (0, 1),
-            (3, 64),
-            (63, 65),
-            (64, 128),
-            (10, 200),
-            (7, 7),
-        ] {
+        for (first, end) in [(0, 0), (0, 1), (3, 64), (63, 65), (64, 128), (10, 200), (7, 7)] {
             let run = Run { first, end };
-            let pieces: Vec<_> = words_of(run)
-                .flat_map(|(index, mask)| pieces_of(index, mask))
-                .collect();
+            let pieces: Vec<_> =
+                words_of(run).flat_map(|(index, mask)| pieces_of(index, mask)).collect();
             assert_eq!(pieces, run.iter().collect::<Vec<_>>(), "{run:?}");
         }
     }

@@ -91,10 +91,7 @@ impl Task {
         {
             end += 1;
         }
-        Run {
-            first: pick.piece,
-            end,
-        }
+        Run { first: pick.piece, end }
     }
 
     fn most_pieces(&self, pull: &Pull, limit: RunLimit, policy: &Policy) -> u32 {
@@ -107,9 +104,7 @@ impl Task {
         }
         // What is left is spread over the leases that the receiver may have, twice, so that the
         // last ones are small and come from many parents.
-        let share = pull
-            .open_count
-            .div_ceil(2 * policy.leases_per_receiver.max(1));
+        let share = pull.open_count.div_ceil(2 * policy.leases_per_receiver.max(1));
         most.min(share).max(1)
     }
 }

@@ -19,10 +19,7 @@ pub(crate) struct Place {
 
 impl Place {
     fn of(facts: &NodeFacts) -> Self {
-        Self {
-            zone: fnv(&facts.zone),
-            rack: fnv(&facts.rack),
-        }
+        Self { zone: fnv(&facts.zone), rack: fnv(&facts.rack) }
     }
 
     /// 0 in the same rack, 1 in the same zone, 2 elsewhere.
@@ -129,8 +126,7 @@ impl Node {
 
     /// Does not use `parent` until then. Says whether it is news.
     pub(crate) fn avoid(&mut self, parent: NodeId, until: Millis, now: Millis) {
-        self.avoids
-            .retain(|(node, end)| *end > now && *node != parent);
+        self.avoids.retain(|(node, end)| *end > now && *node != parent);
         self.avoids.push((parent, until));
     }
 }

@@ -24,10 +24,7 @@ pub(crate) struct Slab<T> {
 
 impl<T> Slab<T> {
     pub(crate) const fn new() -> Self {
-        Self {
-            entries: Vec::new(),
-            vacant: Vec::new(),
-        }
+        Self { entries: Vec::new(), vacant: Vec::new() }
     }
 
     pub(crate) fn insert(&mut self, value: T) -> Key<T> {
@@ -55,13 +52,10 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
-        self.entries
-            .iter()
-            .zip(0u32..)
-            .filter_map(|(entry, number)| {
-                let value = entry.as_ref()?;
-                Some((Key(number, PhantomData), value))
-            })
+        self.entries.iter().zip(0u32..).filter_map(|(entry, number)| {
+            let value = entry.as_ref()?;
+            Some((Key(number, PhantomData), value))
+        })
     }
 }
 
@@ -69,15 +63,13 @@ impl<T> std::ops::Index<Key<T>> for Slab<T> {
     type Output = T;
 
     fn index(&self, key: Key<T>) -> &T {
-        self.get(key)
-            .expect("a key that is kept names a live entry")
+        self.get(key).expect("a key that is kept names a live entry")
     }
 }
 
 impl<T> std::ops::IndexMut<Key<T>> for Slab<T> {
     fn index_mut(&mut self, key: Key<T>) -> &mut T {
-        self.get_mut(key)
-            .expect("a key that is kept names a live entry")
+        self.get_mut(key).expect("a key that is kept names a live entry")
     }
 }
 

@@ -131,11 +131,7 @@ impl Task {
             receivers: 0,
             hungry: BTreeSet::new(),
             leases: 0,
-            told: Told {
-                pieces: Bits::none(count),
-                urgent: None,
-                hurried: false,
-            },
+            told: Told { pieces: Bits::none(count), urgent: None, hurried: false },
         }
     }
 
@@ -145,10 +141,7 @@ impl Task {
 
     /// The pieces of a told set that the task has.
     pub(crate) fn cut(&self, pieces: &PieceSet) -> Vec<PieceIndex> {
-        pieces
-            .iter()
-            .take_while(|piece| *piece < self.count)
-            .collect()
+        pieces.iter().take_while(|piece| *piece < self.count).collect()
     }
 
     /// The bytes of a run.
@@ -175,10 +168,7 @@ impl Task {
     /// A member goes, with all it holds and wants. Its leases are over already.
     pub(crate) fn leave(&mut self, node: NodeKey) {
         self.set_want(node, None);
-        let Some(held) = self
-            .members
-            .get(&node)
-            .map(|member| member.held.pieces(self.count))
+        let Some(held) = self.members.get(&node).map(|member| member.held.pieces(self.count))
         else {
             return;
         };
@@ -354,10 +344,7 @@ impl Task {
             window: Run::EMPTY,
             hunger: None,
         };
-        let missing: Vec<_> = run
-            .iter()
-            .filter(|piece| !member.held.get(*piece))
-            .collect();
+        let missing: Vec<_> = run.iter().filter(|piece| !member.held.get(*piece)).collect();
         for piece in &missing {
             pull.missing += 1;
             if !pull.asked.get(*piece) {
@@ -388,11 +375,7 @@ impl Task {
             return;
         }
         let held = member.held.pieces(self.count);
-        let asked: Vec<_> = member
-            .pull
-            .iter()
-            .flat_map(|pull| pull.asked.iter())
-            .collect();
+        let asked: Vec<_> = member.pull.iter().flat_map(|pull| pull.asked.iter()).collect();
         for piece in held {
             let holders = &mut self.holders[piece as usize];
             *holders = *holders + u32::from(after.0) - u32::from(before.0);
@@ -413,13 +396,8 @@ impl Task {
         // From the first open piece, not from the first missing: a piece that is slow to come does
         // not stop the rest.
         let from = pull.open.first_at(pull.reader_at);
-        let first = from
-            .or_else(|| pull.open.first_at(0))
-            .unwrap_or(pull.run.end);
-        pull.window = Run {
-            first,
-            end: pull.run.end.min(first.saturating_add(window)),
-        };
+        let first = from.or_else(|| pull.open.first_at(0)).unwrap_or(pull.run.end);
+        pull.window = Run { first, end: pull.run.end.min(first.saturating_add(window)) };
         let hunger = (has_room && pull.open_count > 0).then_some(Hunger {
             priority: pull.priority,
             need: std::cmp::Reverse(pull.open_count),

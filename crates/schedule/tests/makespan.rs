@@ -99,10 +99,7 @@ fn stragglers_hold_up_nobody() {
         sim.slow_down(NodeId(node), 10);
     }
     assert!(measure("5 % at a tenth of the rate", &mut sim, bound) <= 1.15);
-    assert!(
-        sim.swarm.stats().twice * 20 <= sim.sent_pieces,
-        "over 5 % in vain"
-    );
+    assert!(sim.swarm.stats().twice * 20 <= sim.sent_pieces, "over 5 % in vain");
 }
 
 /// One in ten nodes dies when half is done; the scheduler learns of it a quarter of a second later.

@@ -8,30 +8,13 @@ use schedule::{NodeId, Policy, Priority};
 use support::sim::{Faults, Setup, Sim};
 
 fn setups() -> impl Strategy<Value = Setup> {
-    let shape = (
-        1u64..14,
-        1u32..90,
-        0u32..4,
-        0u32..6,
-        any::<bool>(),
-        any::<bool>(),
-    );
+    let shape = (1u64..14, 1u32..90, 0u32..4, 0u32..6, any::<bool>(), any::<bool>());
     let faults = (0u64..60, 0u64..60, 0u64..60, 0u64..30, 0u64..60, 0u64..300);
     (any::<u64>(), shape, faults, any::<bool>()).prop_map(|(seed, shape, faults, calm)| {
         let (nodes, pieces, node_slots, cache_slots, tells_pieces, cached) = shape;
         let (wrong_bytes, unreachable, busy, receiver, stall, duplicate) = faults;
-        let faults = Faults {
-            wrong_bytes,
-            unreachable,
-            busy,
-            receiver,
-            stall,
-            duplicate,
-        };
-        let calmly = Faults {
-            duplicate,
-            ..Faults::default()
-        };
+        let faults = Faults { wrong_bytes, unreachable, busy, receiver, stall, duplicate };
+        let calmly = Faults { duplicate, ..Faults::default() };
         Setup {
             node_slots,
             cache_slots,
@@ -52,15 +35,8 @@ fn play(mut sim: Sim) {
     let pieces = sim.setup.pieces;
     let calm = sim.setup.faults.wrong_bytes == 0;
     for node in 1..=sim.setup.nodes {
-        let priority = Priority::ALL[usize::try_from(sim.rng.below(4)).unwrap()];
-        sim.want(
-            NodeId(node),
-            Run {
-                first: 0,
-                end: pieces,
-            },
-            priority,
-        );
+        let priority = Priority::ALL[usize::try_from(sim.rng.below(4)).expect("below four")];
+        sim.want(NodeId(node), Run { first: 0, end: pieces }, priority);
     }
     if calm {
         sim.run(LIMIT, |_| false);
@@ -79,14 +55,7 @@ fn play(mut sim: Sim) {
             }
             _ => {
                 sim.join(newcomer, 5000, 3);
-                sim.want(
-                    newcomer,
-                    Run {
-                        first: 0,
-                        end: pieces,
-                    },
-                    Priority::Pull,
-                );
+                sim.want(newcomer, Run { first: 0, end: pieces }, Priority::Pull);
             }
         }
     }
@@ -116,15 +85,8 @@ proptest! {
 
 #[test]
 fn the_source_sends_each_piece_once_while_nothing_fails() {
-    let policy = Policy {
-        leases_per_receiver: 2,
-        ..Policy::default()
-    };
-    let setup = Setup {
-        policy,
-        checked: true,
-        ..Setup::gigabit(30, 60, 256 * 1024, 5)
-    };
+    let policy = Policy { leases_per_receiver: 2, ..Policy::default() };
+    let setup = Setup { policy, checked: true, ..Setup::gigabit(30, 60, 256 * 1024, 5) };
     let mut sim = Sim::new(setup);
     sim.all_want();
     sim.finish();

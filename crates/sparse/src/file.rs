@@ -63,8 +63,7 @@ impl SparseFile {
             .open(&data_path)
             .map_err(SparseError::io("create", &data_path))?;
         step("data file made");
-        data.set_len(length)
-            .map_err(SparseError::io("size", &data_path))?;
+        data.set_len(length).map_err(SparseError::io("size", &data_path))?;
         step("data file sized");
         let map = Map::create(&map_path, shape)?;
         let nothing = FixedBitSet::with_capacity(shape.blocks as usize);
@@ -498,9 +497,7 @@ impl SparseFile {
         let mut handles = lock(&self.handles);
         match &*handles {
             Handles::Open(files) => Ok(Arc::clone(files)),
-            Handles::Deleted => Err(SparseError::Deleted {
-                path: self.data_path.clone(),
-            }),
+            Handles::Deleted => Err(SparseError::Deleted { path: self.data_path.clone() }),
             Handles::Closed => {
                 let files = Arc::new(self.open_files()?);
                 *handles = Handles::Open(Arc::clone(&files));
@@ -546,11 +543,7 @@ impl SparseFile {
         };
         let (data, data_read_only) = open(&self.data_path)?;
         let (map, map_read_only) = open(&self.map_path)?;
-        Ok(Files {
-            data: Arc::new(data),
-            map,
-            read_only: data_read_only || map_read_only,
-        })
+        Ok(Files { data: Arc::new(data), map, read_only: data_read_only || map_read_only })
     }
 
     /// Waits until nobody else changes the block.
@@ -559,21 +552,13 @@ impl SparseFile {
         if block >= self.shape.blocks {
             // Nothing to claim and nothing to change.
             let before = State::Absent;
-            return Claim {
-                file: self,
-                block,
-                before,
-            };
+            return Claim { file: self, block, before };
         }
         while !blocks.claim(block) {
             let woken = self.unclaimed.wait(blocks);
             blocks = woken.unwrap_or_else(PoisonError::into_inner);
         }
-        Claim {
-            file: self,
-            block,
-            before: blocks.state(block),
-        }
+        Claim { file: self, block, before: blocks.state(block) }
     }
 }
 

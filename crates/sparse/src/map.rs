@@ -30,11 +30,7 @@ impl Shape {
         let count = length.checked_div(u64::from(block_size))?
             + u64::from(!length.is_multiple_of(u64::from(block_size)));
         let blocks = u32::try_from(count).ok().filter(|_| count <= MAX_BLOCKS)?;
-        Some(Self {
-            length,
-            block_size,
-            blocks,
-        })
+        Some(Self { length, block_size, blocks })
     }
 
     const fn map_bytes(self) -> usize {
@@ -76,13 +72,9 @@ impl Map {
     /// Reads a map that an earlier run left.
     pub(crate) fn read(path: &Path) -> Result<(Self, Shape), SparseError> {
         let image = fs::read(path).map_err(SparseError::io("read", path))?;
-        let bad = |why| SparseError::BadMap {
-            path: path.to_owned(),
-            why,
-        };
-        let (header, bits) = image
-            .split_first_chunk::<HEADER>()
-            .ok_or_else(|| bad("it is too short"))?;
+        let bad = |why| SparseError::BadMap { path: path.to_owned(), why };
+        let (header, bits) =
+            image.split_first_chunk::<HEADER>().ok_or_else(|| bad("it is too short"))?;
         let word = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
         if header[..8] != MAGIC {
             return Err(bad("it does not begin with the magic"));
@@ -114,11 +106,7 @@ impl Map {
     pub(crate) fn write(&mut self, file: &File, block: u32, on: bool) -> std::io::Result<()> {
         let at = block as usize / 8;
         let bit = 1 << (block % 8);
-        let byte = if on {
-            self.bits[at] | bit
-        } else {
-            self.bits[at] & !bit
-        };
+        let byte = if on { self.bits[at] | bit } else { self.bits[at] & !bit };
         if byte != self.bits[at] {
             file.write_all_at(&[byte], (HEADER + at) as u64)?;
             self.bits[at] = byte;

@@ -53,11 +53,8 @@ impl<K: Clone + Eq + Hash + Debug> Quota<K> {
     /// Opens the account of a file, last used at `tick`; an open one keeps its pins.
     pub fn add(&self, key: K, bytes: u64, tick: u64) {
         let mut accounts = self.lock();
-        let account = accounts.files.entry(key).or_insert(Account {
-            bytes: 0,
-            last_use: tick,
-            pins: 0,
-        });
+        let account =
+            accounts.files.entry(key).or_insert(Account { bytes: 0, last_use: tick, pins: 0 });
         let before = std::mem::replace(&mut account.bytes, bytes);
         accounts.total = accounts.total - before + bytes;
     }
@@ -96,10 +93,7 @@ impl<K: Clone + Eq + Hash + Debug> Quota<K> {
     #[must_use]
     pub fn pin(&self, key: &K) -> Option<Pin<K>> {
         self.lock().files.get_mut(key)?.pins += 1;
-        Some(Pin {
-            accounts: Arc::clone(&self.accounts),
-            key: key.clone(),
-        })
+        Some(Pin { accounts: Arc::clone(&self.accounts), key: key.clone() })
     }
 
     /// Whether somebody has a pin on the file.
@@ -169,10 +163,7 @@ impl<K: Clone + Eq + Hash + Debug> Quota<K> {
         let mut files: Vec<_> = free.map(|(key, file)| (key.clone(), *file)).collect();
         drop(accounts);
         files.sort_by_key(|(_, file)| file.last_use);
-        files
-            .into_iter()
-            .map(|(key, file)| (key, file.bytes))
-            .collect()
+        files.into_iter().map(|(key, file)| (key, file.bytes)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Accounts<K>> {
@@ -182,9 +173,7 @@ impl<K: Clone + Eq + Hash + Debug> Quota<K> {
 
 impl<K: Debug> Clone for Quota<K> {
     fn clone(&self) -> Self {
-        Self {
-            accounts: Arc::clone(&self.accounts),
-        }
+        Self { accounts: Arc::clone(&self.accounts) }
     }
 }
 

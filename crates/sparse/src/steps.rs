@@ -18,9 +18,7 @@ pub fn step(name: &'static str) {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     static CHOSEN: LazyLock<Option<u64>> = LazyLock::new(|| {
-        std::env::var("MEGANEURA_ABORT_AT_STEP")
-            .ok()
-            .and_then(|number| number.parse().ok())
+        std::env::var("MEGANEURA_ABORT_AT_STEP").ok().and_then(|number| number.parse().ok())
     });
     static DONE: AtomicU64 = AtomicU64::new(0);
 

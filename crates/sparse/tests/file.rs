@@ -12,9 +12,7 @@ use sparse::{SparseError, SparseFile, State};
 const BLOCK: u32 = 4096;
 
 fn bytes(block: u32, version: u8, length: usize) -> Vec<u8> {
-    (0..length)
-        .map(|at| (at as u8) ^ (block as u8) ^ version.wrapping_mul(37))
-        .collect()
+    (0..length).map(|at| (at as u8) ^ (block as u8) ^ version.wrapping_mul(37)).collect()
 }
 
 fn reopened(path: &Path, file: SparseFile) -> SparseFile {
@@ -31,10 +29,7 @@ fn a_block_lives_as_drawn() {
     assert_eq!((file.extent(3), file.state(3)), (None, State::Absent));
     let short = bytes(2, 0, 10);
     assert!(file.write(2, &short).unwrap());
-    assert!(
-        !file.write(2, &short).unwrap(),
-        "present bytes are left alone"
-    );
+    assert!(!file.write(2, &short).unwrap(), "present bytes are left alone");
     assert!(file.write_provisional(0, &bytes(0, 1, 4096)).unwrap());
     assert!(!file.write_provisional(0, &bytes(0, 2, 4096)).unwrap());
     assert!(!file.write_provisional(2, &short).unwrap());
@@ -44,53 +39,30 @@ fn a_block_lives_as_drawn() {
 
     let file = reopened(&path, file);
     let states = |file: &SparseFile| [0, 1, 2].map(|block| file.state(block));
-    assert_eq!(
-        states(&file),
-        [State::Recorded, State::Absent, State::Recorded]
-    );
+    assert_eq!(states(&file), [State::Recorded, State::Absent, State::Recorded]);
     assert_eq!(file.held(), 4106);
     let mut read = [0; 10];
-    assert!(
-        !file.read_at(8192, &mut read).unwrap(),
-        "a claim is not read as truth"
-    );
-    assert_eq!(
-        file.read_block(2).unwrap(),
-        Some((State::Recorded, short.clone()))
-    );
+    assert!(!file.read_at(8192, &mut read).unwrap(), "a claim is not read as truth");
+    assert_eq!(file.read_block(2).unwrap(), Some((State::Recorded, short.clone())));
     assert!(file.confirm(2) && !file.confirm(2) && !file.confirm(1) && !file.confirm(99));
     assert!(file.read_at(8192, &mut read).unwrap());
     assert_eq!(read[..], short);
     assert!(!file.read_at(8192, &mut [0; 11]).unwrap(), "past the end");
     assert!(file.reject(0).unwrap() && !file.reject(2).unwrap());
-    assert_eq!(
-        states(&file),
-        [State::Absent, State::Absent, State::Present]
-    );
+    assert_eq!(states(&file), [State::Absent, State::Absent, State::Present]);
 
     file.drop_block(2).unwrap();
     let file = reopened(&path, file);
     assert_eq!((states(&file), file.held()), ([State::Absent; 3], 0));
     assert_eq!(file.read_block(2).unwrap(), None);
-    assert_eq!(
-        fs::read(file.path()).unwrap(),
-        vec![0; 8202],
-        "its space was given back"
-    );
+    assert_eq!(fs::read(file.path()).unwrap(), vec![0; 8202], "its space was given back");
 }
 
 #[test]
 fn only_whole_blocks_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let file = SparseFile::create(&folder.path().join("x"), 5000, BLOCK).unwrap();
-    for (block, length) in [
-        (0, 4095),
-        (0, 4097),
-        (1, 4096),
-        (1, 0),
-        (2, 4096),
-        (u32::MAX, 1),
-    ] {
+    for (block, length) in [(0, 4095), (0, 4097), (1, 4096), (1, 0), (2, 4096), (u32::MAX, 1)] {
         let refused = file.write(block, &vec![1; length]);
         assert!(matches!(refused, Err(SparseError::NoSuchBlock { .. })));
     }
@@ -132,10 +104,7 @@ fn space_is_taken_and_given_back() {
     let file = SparseFile::open(&folder.path().join("x")).unwrap();
     assert!(!file.is_open());
     assert!((1 << 20..2 << 20).contains(&file.disk_usage().unwrap()));
-    assert_eq!(
-        file.read_block(2).unwrap(),
-        Some((State::Recorded, vec![8; 1 << 20]))
-    );
+    assert_eq!(file.read_block(2).unwrap(), Some((State::Recorded, vec![8; 1 << 20])));
 }
 
 #[test]
@@ -147,10 +116,7 @@ fn descriptors_come_and_go() {
     assert!(file.is_open());
     file.release();
     assert!(!file.is_open());
-    assert_eq!(
-        file.read_block(0).unwrap(),
-        Some((State::Present, vec![3; 4096]))
-    );
+    assert_eq!(file.read_block(0).unwrap(), Some((State::Present, vec![3; 4096])));
 }
 
 #[test]
@@ -164,18 +130,12 @@ fn a_deleted_file_never_touches_its_successor() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     let new = SparseFile::create(&path, 8192, BLOCK).unwrap();
     new.write(1, &[2; 4096]).unwrap();
-    assert!(matches!(
-        old.write(1, &[1; 4096]),
-        Err(SparseError::Deleted { .. })
-    ));
+    assert!(matches!(old.write(1, &[1; 4096]), Err(SparseError::Deleted { .. })));
     assert_eq!(old.read_block(0).unwrap(), None);
     assert_eq!((old.state(0), old.held()), (State::Absent, 0));
     old.drop_block(0).unwrap();
     old.delete().unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(
-        std::os::unix::fs::FileExt::read_at(&*sending, &mut [0; 9], 0).unwrap(),
-        9
-    );
+    assert_eq!(std::os::unix::fs::FileExt::read_at(&*sending, &mut [0; 9], 0).unwrap(), 9);
 }
 
 #[test]

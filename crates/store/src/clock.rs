@@ -15,11 +15,8 @@ impl Clock {
     pub(crate) fn tick(&self) -> u64 {
         let now = unix_millis();
         let next = |last: u64| now.max(last + 1);
-        let before = self
-            .last
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
-                Some(next(last))
-            });
+        let before =
+            self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
         next(before.unwrap_or(0))
     }
 }
@@ -27,9 +24,7 @@ impl Clock {
 /// What the system's clock says now.
 pub(crate) fn unix_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX / 2)
-    })
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX / 2))
 }
 
 #[cfg(test)]

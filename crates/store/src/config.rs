@@ -62,20 +62,13 @@ impl Limits {
     /// From what the operator chose, what the file system has (`free` of `size` bytes), and what
     /// the store holds already.
     pub(crate) fn of(config: &StoreConfig, size: u64, free: u64, held: u64) -> Self {
-        let reserve = config
-            .reserve_bytes
-            .unwrap_or_else(|| (size / 20).min(MAX_RESERVE));
+        let reserve = config.reserve_bytes.unwrap_or_else(|| (size / 20).min(MAX_RESERVE));
         let quota = match config.quota_bytes {
             0 => free.saturating_add(held).saturating_sub(reserve),
             chosen => chosen,
         };
         let part = |percent: u8| quota / 100 * u64::from(percent);
-        Self {
-            quota,
-            high: part(config.high_percent),
-            low: part(config.low_percent),
-            reserve,
-        }
+        Self { quota, high: part(config.high_percent), low: part(config.low_percent), reserve }
     }
 }
 

@@ -162,11 +162,9 @@ impl PutError {
         match error {
             SparseError::Io { path, source, .. } => Self::of_io(&path, source),
             SparseError::Deleted { .. } => Self::Gone { task },
-            SparseError::NoSuchBlock { block, .. } => Self::Foreign {
-                task,
-                of: task,
-                index: block,
-            },
+            SparseError::NoSuchBlock { block, .. } => {
+                Self::Foreign { task, of: task, index: block }
+            }
             SparseError::BadMap { ref path, .. } => {
                 Self::of_io(&path.clone(), io::Error::other(error))
             }

@@ -48,8 +48,7 @@ impl Store {
             0
         });
         let evicted = self.evict();
-        self.inner
-            .remove_empty(now.saturating_sub(EMPTY_FOR) * 1000);
+        self.inner.remove_empty(now.saturating_sub(EMPTY_FOR) * 1000);
         let tasks: Vec<_> = read(&self.inner.tasks).values().cloned().collect();
         for task in tasks {
             task.release_if_idle();
@@ -87,20 +86,14 @@ impl Inner {
         if total > limits.high && total >= self.search_above.load(Ordering::Relaxed) {
             self.evict_to_watermarks();
             let left = quota.total();
-            let next = if left > limits.high {
-                left + SEARCH_EVERY
-            } else {
-                0
-            };
+            let next = if left > limits.high { left + SEARCH_EVERY } else { 0 };
             self.search_above.store(next, Ordering::Relaxed);
         }
         if quota.total() + bytes > limits.quota {
             // The last attempt before a piece is refused is worth a search each time.
             self.evict_bytes(bytes);
             if quota.total() + bytes > limits.quota {
-                return Err(PutError::OverQuota {
-                    quota: limits.quota,
-                });
+                return Err(PutError::OverQuota { quota: limits.quota });
             }
         }
         let space = &self.shared.space;
@@ -146,12 +139,8 @@ impl Inner {
             }
         }
         let counters = &self.shared.counters;
-        counters
-            .evicted_tasks
-            .fetch_add(evicted.tasks, Ordering::Relaxed);
-        counters
-            .evicted_bytes
-            .fetch_add(evicted.bytes, Ordering::Relaxed);
+        counters.evicted_tasks.fetch_add(evicted.tasks, Ordering::Relaxed);
+        counters.evicted_bytes.fetch_add(evicted.bytes, Ordering::Relaxed);
         if evicted.tasks > 0 {
             tracing::info!(tasks = evicted.tasks, bytes = evicted.bytes, "evicted");
         }
@@ -180,10 +169,6 @@ impl Inner {
         let unused = task.account == *account
             && Arc::strong_count(task) == 1
             && !self.shared.quota.is_pinned(account);
-        if unused {
-            tasks.remove(&account.id)
-        } else {
-            None
-        }
+        if unused { tasks.remove(&account.id) } else { None }
     }
 }

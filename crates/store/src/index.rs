@@ -79,10 +79,7 @@ impl Index {
             }
         };
         let (trees, known) = opened?;
-        let index = Self {
-            path: path.to_owned(),
-            trees: RwLock::new(Some(trees)),
-        };
+        let index = Self { path: path.to_owned(), trees: RwLock::new(Some(trees)) };
         Ok((index, known))
     }
 
@@ -232,9 +229,7 @@ impl Index {
             let page = trees.digests.get(digest_key(id, index))?;
             Ok(page.and_then(|page| {
                 let (entries, _) = page.as_chunks::<36>();
-                let entry = entries
-                    .iter()
-                    .find(|entry| entry[..4] == index.to_be_bytes())?;
+                let entry = entries.iter().find(|entry| entry[..4] == index.to_be_bytes())?;
                 let digest: [u8; 32] = entry[4..].try_into().ok()?;
                 Some(PieceDigest::from_bytes(digest))
             }))
@@ -437,10 +432,7 @@ fn statement_key(key: &[u8]) -> Option<(Run, bool)> {
     let (_, rest) = key.split_first_chunk::<33>()?;
     let (first, rest) = rest.split_first_chunk()?;
     let (end, rest) = rest.split_first_chunk()?;
-    let run = Run {
-        first: u32::from_be_bytes(*first),
-        end: u32::from_be_bytes(*end),
-    };
+    let run = Run { first: u32::from_be_bytes(*first), end: u32::from_be_bytes(*end) };
     Some((run, *rest.first()? == 1))
 }
 
@@ -455,10 +447,7 @@ fn statement(value: &[u8]) -> Option<SignedStatement> {
     let (length, rest) = value.split_first_chunk()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     let (body, signature) = rest.split_at_checked(length)?;
-    Some(SignedStatement {
-        body: body.to_vec(),
-        signature: signature.to_vec(),
-    })
+    Some(SignedStatement { body: body.to_vec(), signature: signature.to_vec() })
 }
 
 fn live_grant(entry: &[u8], now: u64) -> Option<&[u8]> {
@@ -478,10 +467,7 @@ mod tests {
     }
 
     fn signed(word: &str) -> SignedStatement {
-        SignedStatement {
-            body: word.into(),
-            signature: vec![1; 64],
-        }
+        SignedStatement { body: word.into(), signature: vec![1; 64] }
     }
 
     #[test]
@@ -492,8 +478,7 @@ mod tests {
         let add = |run, whole, word| index.add_statement(&id, run, whole, &signed(word)).unwrap();
         let words = || {
             let all = index.statements(&id).unwrap().into_iter();
-            all.map(|s| String::from_utf8(s.body).unwrap())
-                .collect::<Vec<_>>()
+            all.map(|s| String::from_utf8(s.body).unwrap()).collect::<Vec<_>>()
         };
         add(run(0, 2), false, "a");
         add(run(2, 4), false, "b");
@@ -521,9 +506,7 @@ mod tests {
         let digest = |n: u8| PieceDigest::from_bytes([n; 32]);
         let first = [(0, digest(0)), (1023, digest(1)), (1024, digest(2))];
         index.add_digests(&id, &first).unwrap();
-        index
-            .add_digests(&id, &[(5, digest(3)), (0, digest(4))])
-            .unwrap();
+        index.add_digests(&id, &[(5, digest(3)), (0, digest(4))]).unwrap();
         let found = [0, 5, 1023, 1024, 7, 2048].map(|index_| index.digest(&id, index_).unwrap());
         let wanted = [Some(4), Some(3), Some(1), Some(2), None, None];
         assert_eq!(found, wanted.map(|n| n.map(digest)));

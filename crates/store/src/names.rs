@@ -87,14 +87,7 @@ mod tests {
     #[test]
     fn what_is_no_name_is_refused() {
         let name = format!("blob-{}", "a".repeat(64));
-        for bad in [
-            "",
-            ".",
-            "x",
-            &name,
-            &format!("{name}.map.new"),
-            "blob-a.map",
-        ] {
+        for bad in ["", ".", "x", &name, &format!("{name}.map.new"), "blob-a.map"] {
             assert_eq!(parse("aa", bad), None, "{bad}");
         }
         assert_eq!(task(&[0; 32]), None);

@@ -168,10 +168,7 @@ impl Task {
                 self.corrupt(index, held);
                 Ok(None)
             }
-            Err(source) => Err(ReadError {
-                task: self.id,
-                source,
-            }),
+            Err(source) => Err(ReadError { task: self.id, source }),
         }
     }
 }

@@ -36,10 +36,8 @@ pub(crate) fn open(config: StoreConfig) -> Result<Arc<Inner>, OpenError> {
     }
     let lock = take_lock(dir)?;
     let index_path = dir.join("index");
-    let (index, known) = Index::open(&index_path).map_err(|source| OpenError::Index {
-        path: index_path,
-        source,
-    })?;
+    let (index, known) =
+        Index::open(&index_path).map_err(|source| OpenError::Index { path: index_path, source })?;
     let files = find_files(&folder).map_err(OpenError::io(&folder))?;
     let found = take_in(&folder, files, known, &index);
     let held = found.values().map(|found| found.file.held()).sum();
@@ -83,9 +81,7 @@ fn take_lock(dir: &Path) -> Result<File, OpenError> {
         .map_err(OpenError::io(&path))?;
     match flock::exclusive(&file) {
         Ok(true) => Ok(file),
-        Ok(false) => Err(OpenError::AlreadyOpen {
-            dir: dir.to_owned(),
-        }),
+        Ok(false) => Err(OpenError::AlreadyOpen { dir: dir.to_owned() }),
         Err(error) => Err(OpenError::io(&path)(error)),
     }
 }
@@ -191,12 +187,7 @@ fn take_in_one(
         // Pieces were lost since the whole was hashed: what comes in their place is hashed anew.
         facts.whole = None;
     }
-    Ok(Found {
-        file,
-        layout,
-        facts,
-        last_use,
-    })
+    Ok(Found { file, layout, facts, last_use })
 }
 
 fn tasks(
@@ -211,15 +202,8 @@ fn tasks(
             // A clock that was ahead when the task was used must not keep it for ever.
             let last_use = found.last_use.min(now);
             let (shared, store) = (Arc::clone(shared), Weak::clone(store));
-            let task = Task::new(
-                id,
-                found.layout,
-                found.file,
-                found.facts,
-                last_use,
-                shared,
-                store,
-            );
+            let task =
+                Task::new(id, found.layout, found.file, found.facts, last_use, shared, store);
             (id, Arc::new(task))
         })
         .collect()

@@ -65,12 +65,7 @@ const PROBE: usize = 64 * 1024;
 
 impl Space {
     pub(crate) const fn new(dir: PathBuf, reserve: u64) -> Self {
-        Self {
-            dir,
-            reserve,
-            allowance: AtomicI64::new(0),
-            fault: Mutex::new(None),
-        }
+        Self { dir, reserve, allowance: AtomicI64::new(0), fault: Mutex::new(None) }
     }
 
     pub(crate) fn fault(&self) -> Option<Fault> {
@@ -131,11 +126,8 @@ impl Space {
 
     /// Tries a small write; says whether the disk takes writes.
     pub(crate) fn probe(&self) -> bool {
-        let outcome = if self.spare() < LEAST_SPARE {
-            Err(Fault::Full.as_io())
-        } else {
-            self.try_write()
-        };
+        let outcome =
+            if self.spare() < LEAST_SPARE { Err(Fault::Full.as_io()) } else { self.try_write() };
         let fault = match outcome {
             Ok(()) => None,
             // An unknown error is no reason to begin to write again.
@@ -171,10 +163,7 @@ impl Space {
 pub(crate) fn size_and_free(dir: &Path) -> io::Result<(u64, u64)> {
     let stat = rustix::fs::statvfs(dir)?;
     let unit = stat.f_frsize;
-    Ok((
-        stat.f_blocks.saturating_mul(unit),
-        stat.f_bavail.saturating_mul(unit),
-    ))
+    Ok((stat.f_blocks.saturating_mul(unit), stat.f_bavail.saturating_mul(unit)))
 }
 
 #[cfg(test)]

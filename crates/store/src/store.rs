@@ -119,9 +119,7 @@ impl Store {
         }
         let shared = &self.inner.shared;
         let made = shared.space.check().and_then(|()| {
-            self.inner
-                .make(id, layout, media_type)
-                .inspect_err(|error| shared.space.learn(error))
+            self.inner.make(id, layout, media_type).inspect_err(|error| shared.space.learn(error))
         });
         let task = made.map_err(|source| CreateError::Disk { task: id, source })?;
         write(&self.inner.tasks).insert(id, Arc::clone(&task));
@@ -269,10 +267,8 @@ impl Inner {
         let shared = &self.shared;
         // Without its entry a task is taken in again after a restart, so its loss is no harm.
         let tick = shared.clock.tick();
-        let entered = shared
-            .index
-            .set_facts(&id, &facts)
-            .and_then(|()| shared.index.set_used(&id, tick));
+        let entered =
+            shared.index.set_facts(&id, &facts).and_then(|()| shared.index.set_used(&id, tick));
         step("index entry written");
         let store = Arc::downgrade(self);
         let task = Task::new(id, layout, file, facts, tick, Arc::clone(shared), store);
@@ -297,11 +293,7 @@ impl Inner {
 
 fn existing(task: Arc<Task>, asked: Layout, media_type: &str) -> Result<Arc<Task>, CreateError> {
     if task.layout() != asked {
-        return Err(CreateError::OtherLayout {
-            task: task.id(),
-            stored: task.layout(),
-            asked,
-        });
+        return Err(CreateError::OtherLayout { task: task.id(), stored: task.layout(), asked });
     }
     task.log_index(task.update_facts(|facts| {
         if facts.media_type.is_empty() {

@@ -150,10 +150,7 @@ impl Task {
     /// # Errors
     /// If it cannot be opened, or the task was removed.
     pub fn file(&self) -> Result<Arc<File>, ReadError> {
-        self.file.data().map_err(|source| ReadError {
-            task: self.id,
-            source,
-        })
+        self.file.data().map_err(|source| ReadError { task: self.id, source })
     }
 
     /// Whether the SHA-256 of the whole matched on this node and all its pieces are still here.
@@ -225,13 +222,10 @@ impl Task {
     /// The statements that were kept. An index that cannot be read has none.
     #[must_use]
     pub fn statements(&self) -> Vec<SignedStatement> {
-        self.shared
-            .index
-            .statements(&self.id)
-            .unwrap_or_else(|error| {
-                tracing::warn!(task = %self.id, %error, "kept statements cannot be read");
-                Vec::new()
-            })
+        self.shared.index.statements(&self.id).unwrap_or_else(|error| {
+            tracing::warn!(task = %self.id, %error, "kept statements cannot be read");
+            Vec::new()
+        })
     }
 
     /// Says that the task is read, streamed or served, until the lease is dropped. It counts as a
@@ -240,10 +234,7 @@ impl Task {
     pub fn lease(self: &Arc<Self>) -> Lease {
         self.leases.fetch_add(1, Ordering::Relaxed);
         self.touch();
-        Lease {
-            pin: self.shared.quota.pin(&self.account),
-            task: Arc::clone(self),
-        }
+        Lease { pin: self.shared.quota.pin(&self.account), task: Arc::clone(self) }
     }
 
     /// The task is used now.
@@ -264,9 +255,7 @@ impl Task {
     }
 
     pub(crate) fn set_pinned(&self, pinned: bool) -> Result<(), IndexError> {
-        let pin = pinned
-            .then(|| self.shared.quota.pin(&self.account))
-            .flatten();
+        let pin = pinned.then(|| self.shared.quota.pin(&self.account)).flatten();
         *lock(&self.operator_pin) = pin;
         self.update_facts(|facts| facts.pinned = pinned)?;
         self.shared.index.flush()

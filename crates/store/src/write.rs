@@ -89,10 +89,7 @@ impl Task {
     /// Makes pieces of all provisional ones. Their digests reach the disk first: a recorded piece
     /// without a digest could not be verified after a restart.
     fn promote(&self) -> Result<(), CompleteError> {
-        let own: Vec<_> = lock(&self.own)
-            .iter()
-            .map(|(index, digest)| (*index, *digest))
-            .collect();
+        let own: Vec<_> = lock(&self.own).iter().map(|(index, digest)| (*index, *digest)).collect();
         if own.is_empty() {
             return Ok(());
         }
@@ -176,10 +173,6 @@ impl Task {
     }
 
     const fn foreign(&self, of: TaskId, index: PieceIndex) -> PutError {
-        PutError::Foreign {
-            task: self.id,
-            of,
-            index,
-        }
+        PutError::Foreign { task: self.id, of, index }
     }
 }

@@ -13,8 +13,7 @@ use store::{CompleteError, CreateError, OpenError, PutError, Scrubbed, Store};
 
 fn stored(store: &Store, blob: &Blob) -> std::sync::Arc<store::Task> {
     let task = store.create(blob.id, blob.layout, "test/blob").unwrap();
-    task.add_statement(blob.signed.clone(), &blob.statement)
-        .unwrap();
+    task.add_statement(blob.signed.clone(), &blob.statement).unwrap();
     for index in 0..blob.layout.pieces() {
         task.put(&blob.piece(index)).unwrap();
     }
@@ -48,12 +47,7 @@ fn nobody_else_may_look() {
     stored(&store, &blob);
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let data = path(&dir, &blob.id, "data");
-    for folder in [
-        &dir,
-        &dir.join("tasks"),
-        &dir.join("index"),
-        data.parent().unwrap(),
-    ] {
+    for folder in [&dir, &dir.join("tasks"), &dir.join("index"), data.parent().unwrap()] {
         assert_eq!(mode(folder), 0o700, "{}", folder.display());
     }
     for file in [&data, &path(&dir, &blob.id, "map"), &dir.join("lock")] {
@@ -83,10 +77,7 @@ fn awkward_sizes_come_back_as_they_were() {
         assert_eq!(task.media_type(), "test/blob");
         assert_eq!(task.statements(), std::slice::from_ref(&blob.signed));
         // A claim of an earlier run is not sent from the page cache before it was verified.
-        assert_eq!(
-            task.is_ready(0..blob.layout.length()),
-            blob.bytes.is_empty()
-        );
+        assert_eq!(task.is_ready(0..blob.layout.length()), blob.bytes.is_empty());
         for index in 0..blob.layout.pieces() {
             let piece = task.read_piece(index, &blob.book).unwrap();
             assert_eq!(piece, Some(blob.raw(index)));
@@ -96,10 +87,7 @@ fn awkward_sizes_come_back_as_they_were() {
         task.file().unwrap().read_exact_at(&mut sent, 0).unwrap();
         assert_eq!(sent, blob.bytes);
         assert!(!task.is_ready(0..blob.layout.length() + 1));
-        assert_eq!(
-            task.read_piece(blob.layout.pieces(), &blob.book).unwrap(),
-            None
-        );
+        assert_eq!(task.read_piece(blob.layout.pieces(), &blob.book).unwrap(), None);
     }
 }
 
@@ -123,30 +111,18 @@ fn a_task_is_cut_in_one_way() {
     let refused = task.complete(&stranger.whole());
     assert!(matches!(refused, Err(CompleteError::Foreign(_))));
     let refused = task.complete(&blob.whole());
-    assert!(matches!(
-        refused,
-        Err(CompleteError::Missing { missing: 3, .. })
-    ));
-    assert!(
-        task.add_statement(stranger.signed, &stranger.statement)
-            .is_err()
-    );
+    assert!(matches!(refused, Err(CompleteError::Missing { missing: 3, .. })));
+    assert!(task.add_statement(stranger.signed, &stranger.statement).is_err());
 }
 
 #[test]
 fn bytes_flipped_while_down_are_found_at_first_use_and_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let blob = Blob::new(1, 4 * PIECE);
-    stored(&open(folder.path()), &blob)
-        .complete(&blob.whole())
-        .unwrap();
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .open(path(folder.path(), &blob.id, "data"));
+    stored(&open(folder.path()), &blob).complete(&blob.whole()).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(path(folder.path(), &blob.id, "data"));
     let at = 2 * PIECE as u64 + 77;
-    file.unwrap()
-        .write_all_at(&[!blob.bytes[2 * PIECE + 77]], at)
-        .unwrap();
+    file.unwrap().write_all_at(&[!blob.bytes[2 * PIECE + 77]], at).unwrap();
 
     let store = open(folder.path());
     let task = store.task(&blob.id).unwrap();
@@ -182,10 +158,7 @@ fn a_map_that_a_power_cut_left_ahead_of_its_data_is_not_believed() {
         let read = task.read_piece(index, &blob.book).unwrap();
         assert_eq!(read, (index == 3).then(|| blob.raw(index)));
     }
-    assert_eq!(
-        (task.present().len(), store.stats().corrupt_pieces),
-        (1, 11)
-    );
+    assert_eq!((task.present().len(), store.stats().corrupt_pieces), (1, 11));
     assert_eq!(store.stats().bytes, PIECE as u64);
 }
 
@@ -195,12 +168,7 @@ fn a_data_file_cut_short_loses_only_what_was_cut() {
     let blob = Blob::new(1, 4 * PIECE);
     stored(&open(folder.path()), &blob);
     let data = path(folder.path(), &blob.id, "data");
-    fs::OpenOptions::new()
-        .write(true)
-        .open(data)
-        .unwrap()
-        .set_len(2 * PIECE as u64)
-        .unwrap();
+    fs::OpenOptions::new().write(true).open(data).unwrap().set_len(2 * PIECE as u64).unwrap();
     let store = open(folder.path());
     let task = store.task(&blob.id).unwrap();
     let here = |index| task.read_piece(index, &blob.book).unwrap().is_some();
@@ -218,10 +186,7 @@ fn the_scrub_finds_what_changed_under_a_trusted_piece() {
     let store = open(folder.path());
     let task = stored(&store, &blob);
     assert_eq!(task.scrub(0, &blob.book).unwrap(), Scrubbed::Fine);
-    assert_eq!(
-        task.scrub(0, &blob.empty_book()).unwrap(),
-        Scrubbed::Unknown
-    );
+    assert_eq!(task.scrub(0, &blob.empty_book()).unwrap(), Scrubbed::Unknown);
     assert_eq!(task.scrub(7, &blob.book).unwrap(), Scrubbed::Absent);
     task.file().unwrap().write_all_at(b"x", 5).unwrap();
     assert_eq!(task.scrub(0, &blob.book).unwrap(), Scrubbed::Dropped);
@@ -265,10 +230,7 @@ fn provisional_pieces_stay_here_until_the_whole_has_matched() {
     assert!(task.is_complete());
     assert!(!task.is_ready(0..1));
     for index in all {
-        assert_eq!(
-            task.read_piece(index, &none).unwrap(),
-            Some(blob.raw(index))
-        );
+        assert_eq!(task.read_piece(index, &none).unwrap(), Some(blob.raw(index)));
     }
 }
 
@@ -286,8 +248,7 @@ fn a_claim_that_nobody_can_verify_is_kept_and_not_made() {
     assert!(task.has_present(0));
     assert_eq!(task.read_piece(0, &blob.empty_book()).unwrap(), None);
     assert!(!task.has_local(0) && task.present().is_empty());
-    task.add_statement(blob.signed.clone(), &blob.statement)
-        .unwrap();
+    task.add_statement(blob.signed.clone(), &blob.statement).unwrap();
     assert!(task.has_present(0));
     assert_eq!(task.read_piece(0, &blob.book).unwrap(), Some(blob.raw(0)));
     assert_eq!(store.stats().corrupt_pieces, 0);
@@ -303,13 +264,7 @@ fn a_wrong_whole_is_forgotten() {
     assert!(task.local().is_empty());
     assert_eq!(store.stats().bytes, 0);
     drop((task, store));
-    assert!(
-        open(folder.path())
-            .task(&blob.id)
-            .unwrap()
-            .local()
-            .is_empty()
-    );
+    assert!(open(folder.path()).task(&blob.id).unwrap().local().is_empty());
 }
 
 #[test]
@@ -325,12 +280,8 @@ fn the_oldest_unused_goes_first() {
     store.pin(&blobs[0].id).unwrap();
     let leased = store.task(&blobs[1].id).unwrap().lease();
     stored(&store, &blobs[4]);
-    let there = |store: &Store| {
-        blobs
-            .iter()
-            .map(|b| store.task(&b.id).is_some())
-            .collect::<Vec<_>>()
-    };
+    let there =
+        |store: &Store| blobs.iter().map(|b| store.task(&b.id).is_some()).collect::<Vec<_>>();
     assert_eq!(there(&store), [true, true, false, true, true, false]);
     assert_eq!(store.stats().evicted_tasks, 1);
     assert_eq!(store.stats().evicted_bytes, 10 * PIECE as u64);
@@ -357,10 +308,7 @@ fn a_store_full_of_what_is_in_use_refuses_more() {
     for index in 0..10 {
         task.put(&blob.piece(index)).unwrap();
     }
-    assert!(matches!(
-        task.put(&blob.piece(10)),
-        Err(PutError::OverQuota { .. })
-    ));
+    assert!(matches!(task.put(&blob.piece(10)), Err(PutError::OverQuota { .. })));
     assert!(store.writable());
     // Once it is let go, another task finds room.
     drop(task);
@@ -380,10 +328,7 @@ fn a_removed_task_is_gone_for_its_holders_and_can_come_again() {
     assert!(store.remove(&blob.id).unwrap());
     assert!(!store.remove(&blob.id).unwrap());
     assert!(files(folder.path()).is_empty());
-    assert!(
-        waiting.has_changed().is_err(),
-        "waiters learn that nothing will come"
-    );
+    assert!(waiting.has_changed().is_err(), "waiters learn that nothing will come");
     assert!(old.watch().has_changed().is_err());
     assert!(old.is_gone());
     assert_eq!(store.stats().bytes, 0);
@@ -393,10 +338,7 @@ fn a_removed_task_is_gone_for_its_holders_and_can_come_again() {
     assert_eq!(bytes, blob.bytes);
 
     let new = stored(&store, &blob);
-    assert!(matches!(
-        old.put(&blob.piece(0)),
-        Err(PutError::Gone { .. })
-    ));
+    assert!(matches!(old.put(&blob.piece(0)), Err(PutError::Gone { .. })));
     assert_eq!(old.read_piece(0, &blob.book).unwrap(), None);
     assert!(old.file().is_err() && !old.is_ready(0..1));
     old.drop_all();
@@ -443,10 +385,7 @@ fn leftovers_are_removed_and_whole_pairs_are_taken_in() {
     assert_eq!((list[0].id, list[0].layout), (blobs[3].id, blobs[3].layout));
     assert!(list[0].present.is_full() && !list[0].complete);
     let task = store.task(&blobs[3].id).unwrap();
-    assert_eq!(
-        task.read_piece(0, &blobs[3].book).unwrap(),
-        Some(blobs[3].raw(0))
-    );
+    assert_eq!(task.read_piece(0, &blobs[3].book).unwrap(), Some(blobs[3].raw(0)));
 }
 
 #[test]
@@ -464,23 +403,11 @@ fn a_damaged_index_is_made_anew_and_never_keeps_the_store_shut() {
     let conf = fs::read(dir.join("index/conf")).unwrap();
     type Damage<'a> = (&'static str, Box<dyn Fn() + 'a>);
     let damages: [Damage<'_>; 6] = [
-        (
-            "zeros",
-            Box::new(|| fs::write(&database, vec![0; good.len()]).unwrap()),
-        ),
-        (
-            "ones",
-            Box::new(|| fs::write(&database, vec![0xff; good.len()]).unwrap()),
-        ),
-        (
-            "cut",
-            Box::new(|| fs::write(&database, &good[..good.len() / 3]).unwrap()),
-        ),
+        ("zeros", Box::new(|| fs::write(&database, vec![0; good.len()]).unwrap())),
+        ("ones", Box::new(|| fs::write(&database, vec![0xff; good.len()]).unwrap())),
+        ("cut", Box::new(|| fs::write(&database, &good[..good.len() / 3]).unwrap())),
         ("empty", Box::new(|| fs::write(&database, b"").unwrap())),
-        (
-            "no conf",
-            Box::new(|| fs::write(dir.join("index/conf"), b"?").unwrap()),
-        ),
+        ("no conf", Box::new(|| fs::write(dir.join("index/conf"), b"?").unwrap())),
         (
             "every 97th byte",
             Box::new(|| {
@@ -497,16 +424,13 @@ fn a_damaged_index_is_made_anew_and_never_keeps_the_store_shut() {
         fs::write(&database, &good).unwrap();
         damage();
         let store = open(dir);
-        let task = store
-            .task(&blob.id)
-            .unwrap_or_else(|| panic!("{name}: the task is lost"));
+        let task = store.task(&blob.id).unwrap_or_else(|| panic!("{name}: the task is lost"));
         assert!(task.present().is_full(), "{name}");
         for index in 0..2 {
             let read = task.read_piece(index, &blob.book).unwrap();
             assert_eq!(read, Some(blob.raw(index)), "{name}");
         }
-        task.add_statement(blob.signed.clone(), &blob.statement)
-            .unwrap();
+        task.add_statement(blob.signed.clone(), &blob.statement).unwrap();
         store.put_grant(b"k", b"v", 10).unwrap();
         store.flush().unwrap();
         assert_eq!(store.grant(b"k", 0), Some(b"v".to_vec()), "{name}");
@@ -564,8 +488,7 @@ fn thousands_of_tasks_open_quickly_and_without_open_files() {
             let piece = content::Unverified::new(blob.raw(0));
             let piece = content::Provisional::new(id(number), blob.layout, 0, piece).unwrap();
             task.put_provisional(&piece).unwrap();
-            task.add_statement(blob.signed.clone(), &blob.statement)
-                .unwrap_err();
+            task.add_statement(blob.signed.clone(), &blob.statement).unwrap_err();
             drop(task.lease());
         }
         let open_files = fs::read_dir("/proc/self/fd").unwrap().count();

@@ -60,8 +60,7 @@ fn child() {
     let store = Store::open(config(Path::new(&dir), QUOTA)).unwrap();
     let put = |blob: &Blob, name: &str| {
         let task = store.create(blob.id, blob.layout, "").unwrap();
-        task.add_statement(blob.signed.clone(), &blob.statement)
-            .unwrap();
+        task.add_statement(blob.signed.clone(), &blob.statement).unwrap();
         for index in 0..blob.layout.pieces() {
             task.put(&blob.piece(index)).unwrap();
             say(&format!("stored {name} {index}"));
@@ -70,11 +69,7 @@ fn child() {
     };
     let blob = verified();
     drop(put(&blob, "verified"));
-    store
-        .task(&blob.id)
-        .unwrap()
-        .complete(&blob.whole())
-        .unwrap();
+    store.task(&blob.id).unwrap().complete(&blob.whole()).unwrap();
     let task = store.create(empty().id, empty().layout, "").unwrap();
     task.complete(&empty().whole()).unwrap();
 
@@ -98,11 +93,7 @@ fn child() {
     say("dropping verified");
     {
         let task = store.task(&blob.id).unwrap();
-        std::fs::write(
-            path(Path::new(&dir), &blob.id, "data"),
-            vec![0; blob.bytes.len()],
-        )
-        .unwrap();
+        std::fs::write(path(Path::new(&dir), &blob.id, "data"), vec![0; blob.bytes.len()]).unwrap();
         for index in 0..3 {
             task.scrub(index, &blob.book).unwrap();
         }
@@ -139,13 +130,7 @@ impl Said {
 
 fn run_child(dir: &Path, step: u64) -> Said {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "child",
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ])
+        .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
         .env(DIR, dir)
         .env(STEP, step.to_string())
         .stderr(Stdio::piped())
@@ -158,8 +143,7 @@ fn run_child(dir: &Path, step: u64) -> Said {
         };
         match *words.split(' ').collect::<Vec<_>>() {
             ["stored", name, index] => {
-                said.stored
-                    .insert((name.to_owned(), index.parse().unwrap()));
+                said.stored.insert((name.to_owned(), index.parse().unwrap()));
             }
             ["whole", name] => {
                 said.whole.insert(name.to_owned());
@@ -243,10 +227,7 @@ fn check_task(task: &Task, name: &str, blob: &Blob, said: &Said, step: u64) {
 }
 
 fn held_by_pieces(blob: &Blob, pieces: &content::PieceSet) -> u64 {
-    pieces
-        .iter()
-        .map(|index| blob.raw(index).len() as u64)
-        .sum()
+    pieces.iter().map(|index| blob.raw(index).len() as u64).sum()
 }
 
 #[test]

@@ -16,10 +16,8 @@ impl Small {
     /// `None` where this user may not mount.
     fn mount(at: &Path, size: &str) -> Option<Self> {
         let options = format!("size={size},mode=700");
-        let done = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-            .arg(at)
-            .output();
+        let done =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).output();
         match done {
             Ok(output) if output.status.success() => Some(Self(at.to_owned())),
             _ => {
@@ -31,10 +29,7 @@ impl Small {
 
     fn remount(&self, options: &str) -> bool {
         let options = format!("remount,{options}");
-        let done = Command::new("mount")
-            .args(["-o", &options])
-            .arg(&self.0)
-            .status();
+        let done = Command::new("mount").args(["-o", &options]).arg(&self.0).status();
         done.is_ok_and(|status| status.success())
     }
 }
@@ -55,8 +50,7 @@ fn a_full_disk_ends_writing_and_not_reading_until_space_returns() {
     let store = Store::open(config(&dir, 1 << 40)).unwrap();
     let blob = Blob::new(1, 8 << 20);
     let task = store.create(blob.id, blob.layout, "").unwrap();
-    task.add_statement(blob.signed.clone(), &blob.statement)
-        .unwrap();
+    task.add_statement(blob.signed.clone(), &blob.statement).unwrap();
     store.flush().unwrap();
 
     // Somebody else fills the disk while pieces come.
@@ -77,10 +71,7 @@ fn a_full_disk_ends_writing_and_not_reading_until_space_returns() {
 
     // Refused at once and by type, reads go on, other things fail plainly at worst.
     let next = u32::try_from(kept.len()).unwrap();
-    assert!(matches!(
-        task.put(&blob.piece(next)),
-        Err(PutError::Full { .. })
-    ));
+    assert!(matches!(task.put(&blob.piece(next)), Err(PutError::Full { .. })));
     let other = Blob::new(2, PIECE);
     let refused = store.create(other.id, other.layout, "");
     assert!(matches!(refused, Err(CreateError::Disk { .. })));
@@ -170,14 +161,8 @@ fn a_disk_that_turns_read_only_still_reads() {
     // opened over files that cannot be opened for writing: a bind mount shows them read-only.
     let store = Store::open(config(&dir, 1 << 40)).unwrap();
     let tasks = dir.join("tasks");
-    let bound = Command::new("mount")
-        .arg("--bind")
-        .args([&tasks, &tasks])
-        .status();
-    let read_only = Command::new("mount")
-        .args(["-o", "remount,bind,ro"])
-        .arg(&tasks)
-        .status();
+    let bound = Command::new("mount").arg("--bind").args([&tasks, &tasks]).status();
+    let read_only = Command::new("mount").args(["-o", "remount,bind,ro"]).arg(&tasks).status();
     let _unmount = Small(tasks.clone());
     if !bound.is_ok_and(|status| status.success())
         || !read_only.is_ok_and(|status| status.success())
@@ -189,18 +174,12 @@ fn a_disk_that_turns_read_only_still_reads() {
     let task = store.task(&blob.id).unwrap();
     assert_eq!(task.read_piece(0, &blob.book).unwrap(), Some(blob.raw(0)));
     let refused = task.put(&blob.piece(1));
-    assert!(
-        matches!(refused, Err(PutError::ReadOnly { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(PutError::ReadOnly { .. })), "{refused:?}");
     assert!(!store.writable());
     assert_eq!(store.stats().fault, Some(Fault::ReadOnly));
     assert_eq!(task.read_piece(0, &blob.book).unwrap(), Some(blob.raw(0)));
     let _ = small.remount("rw");
-    let writable = Command::new("mount")
-        .args(["-o", "remount,bind,rw"])
-        .arg(&tasks)
-        .status();
+    let writable = Command::new("mount").args(["-o", "remount,bind,rw"]).arg(&tasks).status();
     assert!(writable.is_ok_and(|status| status.success()));
     assert!(store.probe());
     task.put(&blob.piece(1)).unwrap();

@@ -219,10 +219,7 @@ impl Both<'_> {
             assert_eq!(set(&task.local()), local);
             let complete = model.whole && model.present.len() == blob.layout.pieces() as usize;
             assert_eq!(task.is_complete(), complete);
-            bytes += local
-                .iter()
-                .map(|index| blob.raw(*index).len() as u64)
-                .sum::<u64>();
+            bytes += local.iter().map(|index| blob.raw(*index).len() as u64).sum::<u64>();
         }
         let stats = self.store().stats();
         assert_eq!((stats.tasks, stats.bytes), (tasks, bytes));

@@ -1,1 +1,5 @@
 //! The kernel calls that Rust has no safe wrapper for: all unsafe code lives here.
+
+mod mapping;
+
+pub use mapping::Mapping;

@@ -19,9 +19,7 @@ impl Health {
     pub fn awaiting<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let starting = |name: &str| (name.to_owned(), Err("starting".to_owned()));
         let conditions = names.into_iter().map(starting).collect();
-        Self {
-            conditions: Arc::new(Mutex::new(conditions)),
-        }
+        Self { conditions: Arc::new(Mutex::new(conditions)) }
     }
 
     /// Says how `name` is now: fine, or not for this reason.
@@ -49,9 +47,7 @@ impl Health {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Result<(), String>>> {
-        self.conditions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.conditions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -184,11 +184,7 @@ impl Running {
         parts.next += 1;
         parts.running.insert(number, Arc::clone(&name));
         drop(parts);
-        Self {
-            life: life.clone(),
-            number,
-            name,
-        }
+        Self { life: life.clone(), number, name }
     }
 }
 

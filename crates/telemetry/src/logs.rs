@@ -28,10 +28,7 @@ pub enum Format {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: Format::Text,
-        }
+        Self { level: "info".to_owned(), format: Format::Text }
     }
 }
 
@@ -69,13 +66,10 @@ impl LogConfig {
 
 /// Sends this process's logs to stderr. Call it once, in `main`.
 pub fn init(config: &LogConfig) -> Result<(), LogError> {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(config.filter()?)
-        .with_writer(std::io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(config.filter()?).with_writer(std::io::stderr);
     let done = match config.format {
-        Format::Text => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .try_init(),
+        Format::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         Format::Json => builder.json().flatten_event(true).try_init(),
     };
     done.map_err(|_| LogError::Twice)
@@ -87,23 +81,14 @@ mod tests {
 
     #[test]
     fn a_level_may_be_given_by_module() {
-        let config = LogConfig {
-            level: "warn,peer=trace".into(),
-            ..LogConfig::default()
-        };
+        let config = LogConfig { level: "warn,peer=trace".into(), ..LogConfig::default() };
         assert!(config.check().is_ok());
     }
 
     #[test]
     fn a_wrong_level_says_what_is_accepted() {
-        let config = LogConfig {
-            level: "info,peer=loud".into(),
-            ..LogConfig::default()
-        };
-        let told = config
-            .check()
-            .expect_err("\"loud\" is no level")
-            .to_string();
+        let config = LogConfig { level: "info,peer=loud".into(), ..LogConfig::default() };
+        let told = config.check().expect_err("\"loud\" is no level").to_string();
         assert!(told.contains("info,peer=loud"), "{told}");
         assert!(told.contains("debug"), "{told}");
     }

@@ -47,9 +47,7 @@ impl Metrics {
         let build = Info::new([("version".to_owned(), version.to_owned())]);
         registry.register("build", "What this binary was built from", build);
         registry.register_collector(Box::new(Process));
-        Self {
-            registry: Mutex::new(registry),
-        }
+        Self { registry: Mutex::new(registry) }
     }
 
     /// Lets a library show its own metrics: `metrics.register(|registry| engine.register(registry))`.

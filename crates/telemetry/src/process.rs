@@ -25,26 +25,14 @@ impl Collector for Process {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         if let Some(bytes) = memory(&status, "VmRSS:") {
             let help = "Memory in RAM, mapped files included, in bytes";
-            show(
-                "process_resident_memory_bytes",
-                help,
-                &ConstGauge::new(bytes),
-            )?;
+            show("process_resident_memory_bytes", help, &ConstGauge::new(bytes))?;
         }
         if let Some(bytes) = memory(&status, "RssAnon:") {
             let help = "Memory in RAM that no file backs, in bytes";
-            show(
-                "process_anonymous_memory_bytes",
-                help,
-                &ConstGauge::new(bytes),
-            )?;
+            show("process_anonymous_memory_bytes", help, &ConstGauge::new(bytes))?;
         }
         if let Some(count) = open_files() {
-            show(
-                "process_open_fds",
-                "Open file descriptors",
-                &ConstGauge::new(count),
-            )?;
+            show("process_open_fds", "Open file descriptors", &ConstGauge::new(count))?;
         }
         Ok(())
     }

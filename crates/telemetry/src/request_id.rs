@@ -34,9 +34,7 @@ impl RequestId {
     /// The id that came with the request if it is usable, else a new one.
     #[must_use]
     pub fn accept(incoming: Option<&str>) -> Self {
-        incoming
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_else(Self::fresh)
+        incoming.and_then(|text| text.parse().ok()).unwrap_or_else(Self::fresh)
     }
 
     /// The id as text.

@@ -23,12 +23,8 @@ const BYTES: [(&str, u64); 9] = [
 ];
 
 /// The units of bits, as network links are sold.
-const BITS: [(&str, u64); 4] = [
-    ("Gbit", 1_000_000_000),
-    ("Mbit", 1_000_000),
-    ("kbit", 1_000),
-    ("bit", 1),
-];
+const BITS: [(&str, u64); 4] =
+    [("Gbit", 1_000_000_000), ("Mbit", 1_000_000), ("kbit", 1_000), ("bit", 1)];
 
 /// A number of bytes: `50GiB`, `1.5MB`, `4096`, `0`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,9 +92,7 @@ impl FromStr for ByteSize {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        amount(text, &BYTES)
-            .map(Self)
-            .ok_or_else(|| UnitError::Size(text.to_owned()))
+        amount(text, &BYTES).map(Self).ok_or_else(|| UnitError::Size(text.to_owned()))
     }
 }
 
@@ -119,26 +113,19 @@ impl FromStr for Rate {
             None if trimmed == "0" => Some(0),
             None => None,
         };
-        bytes
-            .map(Self::bytes_per_second)
-            .ok_or_else(|| UnitError::Rate(text.to_owned()))
+        bytes.map(Self::bytes_per_second).ok_or_else(|| UnitError::Rate(text.to_owned()))
     }
 }
 
 /// `12`, `12MiB`, `1.5 MiB`: a decimal number and a unit of the table. Exact: no floating point.
 fn amount(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let text = text.trim();
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = (&text[..end], text[end..].trim_start());
     let scale = if unit.is_empty() {
         1
     } else {
-        units
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(unit))?
-            .1
+        units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?.1
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let whole = whole.parse::<u64>().ok()?.checked_mul(scale)?;
@@ -253,18 +240,8 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(ByteSize::bytes(bytes)), "{text}");
         }
-        for wrong in [
-            "",
-            "GiB",
-            "-1",
-            "1.2.3MB",
-            ".",
-            "1.",
-            "1XiB",
-            "99999999TiB",
-            "1e9",
-            "1MiB/s",
-        ] {
+        for wrong in ["", "GiB", "-1", "1.2.3MB", ".", "1.", "1XiB", "99999999TiB", "1e9", "1MiB/s"]
+        {
             assert!(wrong.parse::<ByteSize>().is_err(), "{wrong}");
         }
     }
@@ -290,18 +267,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_reads_back_the_same() {
-        for bytes in [
-            0,
-            1,
-            999,
-            1000,
-            1024,
-            125_000,
-            25_000_000,
-            50 << 30,
-            123_456_789,
-            u64::MAX,
-        ] {
+        for bytes in [0, 1, 999, 1000, 1024, 125_000, 25_000_000, 50 << 30, 123_456_789, u64::MAX] {
             let size = ByteSize::bytes(bytes);
             assert_eq!(size.to_string().parse(), Ok(size));
             let rate = Rate::bytes_per_second(bytes);
@@ -322,10 +288,7 @@ mod tests {
         }
         let limits: Limits = toml::from_str("quota = 4096\nupload = \"1Gbit/s\"").unwrap();
         assert_eq!(limits.quota.as_u64(), 4096);
-        assert_eq!(
-            limits.upload.limit().map(NonZeroU64::get),
-            Some(125_000_000)
-        );
+        assert_eq!(limits.upload.limit().map(NonZeroU64::get), Some(125_000_000));
         let told = toml::from_str::<Limits>("quota = -1\nupload = 0")
             .expect_err("a negative size")
             .to_string();

@@ -30,10 +30,7 @@ async fn a_hangup_is_heard_and_the_second_signal_ends_the_wait() {
     raise(Signal::TERM);
     let stopped = run.await.unwrap().expect_err("the upload never ends");
     let told = stopped.to_string();
-    assert_eq!(
-        told,
-        "stopped at once by a second signal; still running: upload"
-    );
+    assert_eq!(told, "stopped at once by a second signal; still running: upload");
 }
 
 fn raise(signal: Signal) {

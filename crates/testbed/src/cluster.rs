@@ -47,9 +47,7 @@ impl Bed {
     /// # Errors
     /// If it cannot be made.
     pub fn new() -> anyhow::Result<Self> {
-        Ok(Self {
-            dir: tempfile::Builder::new().prefix("meganeura-").tempdir()?,
-        })
+        Ok(Self { dir: tempfile::Builder::new().prefix("meganeura-").tempdir()? })
     }
 
     /// The folder.
@@ -162,16 +160,8 @@ pub struct Supernode {
 impl Supernode {
     fn join_string(&self) -> anyhow::Result<String> {
         let mut command = Command::new(binary("supernode")?);
-        let out = command
-            .arg("join-string")
-            .arg("--config")
-            .arg(&self.file)
-            .output()?;
-        ensure!(
-            out.status.success(),
-            "join-string: {}",
-            String::from_utf8_lossy(&out.stderr)
-        );
+        let out = command.arg("join-string").arg("--config").arg(&self.file).output()?;
+        ensure!(out.status.success(), "join-string: {}", String::from_utf8_lossy(&out.stderr));
         Ok(String::from_utf8(out.stdout)?.trim().to_owned())
     }
 
@@ -192,9 +182,7 @@ impl Supernode {
     /// # Errors
     /// If it cannot be waited for.
     pub fn kill(&mut self) -> anyhow::Result<()> {
-        self.process
-            .take()
-            .map_or(Ok(()), |mut process| process.kill())
+        self.process.take().map_or(Ok(()), |mut process| process.kill())
     }
 
     /// Forgets all it had on disk but the cluster's identity. To be called while it is stopped.
@@ -274,9 +262,7 @@ impl Node {
     /// # Errors
     /// If it cannot be waited for.
     pub fn kill(&mut self) -> anyhow::Result<()> {
-        self.process
-            .take()
-            .map_or(Ok(()), |mut process| process.kill())
+        self.process.take().map_or(Ok(()), |mut process| process.kill())
     }
 
     /// The process, if it runs.
@@ -332,11 +318,7 @@ impl Node {
         repository: &str,
         digest: Digest,
     ) -> anyhow::Result<Answer> {
-        self.get(
-            &format!("/v2/{repository}/blobs/{digest}?ns={registry}"),
-            &[],
-        )
-        .await
+        self.get(&format!("/v2/{repository}/blobs/{digest}?ns={registry}"), &[]).await
     }
 
     /// Pulls an image as containerd does: the tag's HEAD, the manifest by digest, config and layers
@@ -366,51 +348,28 @@ impl Node {
     ) -> anyhow::Result<Vec<Bytes>> {
         let base = format!("/v2/{repository}");
         let target = format!("{base}/manifests/{tag}?ns={registry}");
-        let head = web::send(
-            self.mirror,
-            http::Method::HEAD,
-            &target,
-            headers,
-            Bytes::new(),
-        )
-        .await?;
+        let head =
+            web::send(self.mirror, http::Method::HEAD, &target, headers, Bytes::new()).await?;
         ensure!(head.status == 200, "HEAD {target}: {}", head.status);
-        let digest = head
-            .header("docker-content-digest")
-            .context("no digest")?
-            .to_owned();
+        let digest = head.header("docker-content-digest").context("no digest")?.to_owned();
         let manifest = self
-            .checked(
-                &format!("{base}/manifests/{digest}?ns={registry}"),
-                &digest,
-                headers,
-            )
+            .checked(&format!("{base}/manifests/{digest}?ns={registry}"), &digest, headers)
             .await?;
         let manifest: serde_json::Value = serde_json::from_slice(&manifest)?;
         let digest_of = |entry: &serde_json::Value| {
-            entry["digest"]
-                .as_str()
-                .map(ToOwned::to_owned)
-                .context("a descriptor without digest")
+            entry["digest"].as_str().map(ToOwned::to_owned).context("a descriptor without digest")
         };
         let target = |digest: &str| format!("{base}/blobs/{digest}?ns={registry}");
         let config = digest_of(&manifest["config"])?;
         self.checked(&target(&config), &config, headers).await?;
         let listed = manifest["layers"].as_array().context("no layers")?;
-        let digests = listed
-            .iter()
-            .map(digest_of)
-            .collect::<anyhow::Result<Vec<_>>>()?;
+        let digests = listed.iter().map(digest_of).collect::<anyhow::Result<Vec<_>>>()?;
         let mut layers = Vec::new();
         // Three at a time, as containerd has it.
         for group in digests.chunks(3) {
-            let targets: Vec<_> = group
-                .iter()
-                .map(|digest| (target(digest), digest))
-                .collect();
-            let fetched = targets
-                .iter()
-                .map(|(target, digest)| self.checked(target, digest, headers));
+            let targets: Vec<_> = group.iter().map(|digest| (target(digest), digest)).collect();
+            let fetched =
+                targets.iter().map(|(target, digest)| self.checked(target, digest, headers));
             for layer in join_all(fetched).await {
                 layers.push(layer?);
             }
@@ -425,21 +384,9 @@ impl Node {
         headers: &[(&str, &str)],
     ) -> anyhow::Result<Bytes> {
         let answer = self.get(target, headers).await?;
-        ensure!(
-            answer.status == 200,
-            "GET {target}: {} {}",
-            answer.status,
-            answer.text()
-        );
-        ensure!(
-            answer.complete,
-            "GET {target} ended short after {} bytes",
-            answer.body.len()
-        );
-        ensure!(
-            Digest::of(&answer.body).to_string() == digest,
-            "GET {target}: wrong bytes"
-        );
+        ensure!(answer.status == 200, "GET {target}: {} {}", answer.status, answer.text());
+        ensure!(answer.complete, "GET {target} ended short after {} bytes", answer.body.len());
+        ensure!(Digest::of(&answer.body).to_string() == digest, "GET {target}: wrong bytes");
         Ok(answer.body)
     }
 
@@ -448,10 +395,8 @@ impl Node {
     /// # Errors
     /// If it does not tell.
     pub async fn received(&self, source: &str) -> anyhow::Result<u64> {
-        self.metric(&format!(
-            "meganeura_dfdaemon_received_bytes_total{{source=\"{source}\"}}"
-        ))
-        .await
+        self.metric(&format!("meganeura_dfdaemon_received_bytes_total{{source=\"{source}\"}}"))
+            .await
     }
 
     /// The value of a metric, labels included in its name.
@@ -479,12 +424,7 @@ async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> 
         if waiting {
             return std::task::Poll::Pending;
         }
-        std::task::Poll::Ready(
-            running
-                .iter_mut()
-                .filter_map(|(_, done)| done.take())
-                .collect(),
-        )
+        std::task::Poll::Ready(running.iter_mut().filter_map(|(_, done)| done.take()).collect())
     })
     .await
 }
@@ -493,10 +433,7 @@ async fn metric(address: SocketAddr, name: &str) -> anyhow::Result<u64> {
     let text = web::get(address, "/metrics", &[]).await?.text();
     let line = text
         .lines()
-        .find(|line| {
-            line.strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with(' '))
-        })
+        .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))
         .with_context(|| format!("no metric {name} in:\n{text}"))?;
     let value = line.rsplit(' ').next().context("a value")?;
     Ok(value.parse()?)

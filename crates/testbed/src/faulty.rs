@@ -109,10 +109,7 @@ impl FaultyRegistry {
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
-        let range = request
-            .headers()
-            .get("range")
-            .and_then(|value| value.to_str().ok());
+        let range = request.headers().get("range").and_then(|value| value.to_str().ok());
         let path = request.uri().path();
         let head = request.method() == http::Method::HEAD;
         let mut state = self.state();
@@ -122,18 +119,13 @@ impl FaultyRegistry {
             return manifest(&state.image, head);
         }
         let Some(blob) = path.rsplit_once("/blobs/").and_then(|(_, digest)| {
-            state
-                .image
-                .blobs()
-                .find(|blob| Digest::of(blob).to_string() == digest)
+            state.image.blobs().find(|blob| Digest::of(blob).to_string() == digest)
         }) else {
             return plain(StatusCode::NOT_FOUND);
         };
         if head && !matches!(state.fault, Fault::Status(_)) {
             let mut response = plain(StatusCode::OK);
-            response
-                .headers_mut()
-                .insert("content-length", blob.len().into());
+            response.headers_mut().insert("content-length", blob.len().into());
             return response;
         }
         blob_answer(blob, &state.fault, range)
@@ -141,21 +133,14 @@ impl FaultyRegistry {
 }
 
 fn plain(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(
-        Full::new(Bytes::new())
-            .map_err(|never| match never {})
-            .boxed(),
-    );
+    let mut response =
+        Response::new(Full::new(Bytes::new()).map_err(|never| match never {}).boxed());
     *response.status_mut() = status;
     response
 }
 
 fn manifest(image: &Image, head: bool) -> Response<Body> {
-    let body = if head {
-        Bytes::new()
-    } else {
-        image.manifest().clone()
-    };
+    let body = if head { Bytes::new() } else { image.manifest().clone() };
     let mut response = Response::new(Full::new(body).map_err(|never| match never {}).boxed());
     let headers = response.headers_mut();
     headers.insert("content-type", http::HeaderValue::from_static(MANIFEST));
@@ -183,14 +168,7 @@ fn blob_answer(blob: &Bytes, fault: &Fault, range: Option<&str>) -> Response<Bod
         _ => {}
     }
     let start = range
-        .and_then(|range| {
-            range
-                .strip_prefix("bytes=")?
-                .split('-')
-                .next()?
-                .parse()
-                .ok()
-        })
+        .and_then(|range| range.strip_prefix("bytes=")?.split('-').next()?.parse().ok())
         .unwrap_or(0usize)
         .min(blob.len());
     let mut body = blob.slice(start..).to_vec();
@@ -202,16 +180,10 @@ fn blob_answer(blob: &Bytes, fault: &Fault, range: Option<&str>) -> Response<Bod
     }
     let length = body.len();
     let mut response = Response::new(streamed(body.into(), fault.clone()));
-    response
-        .headers_mut()
-        .insert("content-length", length.into());
+    response.headers_mut().insert("content-length", length.into());
     if range.is_some() {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-        let told = format!(
-            "bytes {start}-{}/{}",
-            blob.len().saturating_sub(1),
-            blob.len()
-        );
+        let told = format!("bytes {start}-{}/{}", blob.len().saturating_sub(1), blob.len());
         if let Ok(told) = told.parse() {
             response.headers_mut().insert("content-range", told);
         }

@@ -62,13 +62,7 @@ impl Hostile {
         let connection = reach(&endpoint, supernode).await?;
         let heard = Arc::default();
         let control = converse(&connection, &endpoint, &heard).await?;
-        Ok(Self {
-            endpoint,
-            supernode: connection,
-            control,
-            heard,
-            liar,
-        })
+        Ok(Self { endpoint, supernode: connection, control, heard, liar })
     }
 
     /// Says hello again, to a supernode that was started anew.
@@ -172,10 +166,7 @@ impl Hostile {
         let _ = stream.send_bytes(bytes).await;
         let answer = tokio::time::timeout(PATIENCE, stream.recv::<FromSupernode>()).await;
         let answer = answer.context("the supernode keeps the stream open")?;
-        ensure!(
-            !matches!(answer, Ok(Some(_))),
-            "the supernode answered: {answer:?}"
-        );
+        ensure!(!matches!(answer, Ok(Some(_))), "the supernode answered: {answer:?}");
         Ok(())
     }
 
@@ -228,10 +219,7 @@ impl Hostile {
         {
             payload += bytes.len();
         }
-        Ok(Got {
-            verdict: header.verdict(),
-            payload,
-        })
+        Ok(Got { verdict: header.verdict(), payload })
     }
 
     /// Asks `node` what it knows of a task.
@@ -244,10 +232,7 @@ impl Hostile {
         task: &str,
         ticket: Option<SignedTicket>,
     ) -> anyhow::Result<Description> {
-        let request = ask(Asks::Describe(Describe {
-            task: task.to_owned(),
-            ticket,
-        }));
+        let request = ask(Asks::Describe(Describe { task: task.to_owned(), ticket }));
         let mut stream = self.connect(node).await?.open(&request).await?;
         stream.finish();
         let answer = tokio::time::timeout(PATIENCE, stream.recv::<Description>()).await??;
@@ -256,10 +241,7 @@ impl Hostile {
 
     async fn connect(&self, node: &Node) -> anyhow::Result<Connection> {
         let expect = Expect::Node(node.name().to_owned());
-        Ok(self
-            .endpoint
-            .connect(&node.peers().to_string(), expect)
-            .await?)
+        Ok(self.endpoint.connect(&node.peers().to_string(), expect).await?)
     }
 }
 
@@ -284,10 +266,8 @@ async fn converse(
     endpoint: &Endpoint,
     heard: &Arc<Mutex<Vec<SupernodeSays>>>,
 ) -> anyhow::Result<SendHalf> {
-    let (mut control, mut answers) = connection
-        .open(&ask(Asks::Control(Control {})))
-        .await?
-        .split();
+    let (mut control, mut answers) =
+        connection.open(&ask(Asks::Control(Control {}))).await?.split();
     let hello = NodeSays::Hello(Hello {
         address: endpoint.local_addr().to_string(),
         // A tempting parent.
@@ -309,10 +289,7 @@ async fn converse(
 }
 
 fn ask(asks: Asks) -> Request {
-    Request {
-        request_id: "hostile".into(),
-        asks: Some(asks),
-    }
+    Request { request_id: "hostile".into(), asks: Some(asks) }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -44,11 +44,7 @@ impl Image {
             "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
             "layers": listed,
         });
-        Self {
-            layers,
-            config,
-            manifest: Bytes::from(manifest.to_string()),
-        }
+        Self { layers, config, manifest: Bytes::from(manifest.to_string()) }
     }
 
     /// The layers' bytes.

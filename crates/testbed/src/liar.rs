@@ -43,11 +43,7 @@ pub(crate) struct Liar {
 
 impl Liar {
     pub(crate) fn new(manner: Manner, bytes: Bytes) -> Self {
-        Self {
-            manner,
-            bytes,
-            asked: Arc::default(),
-        }
+        Self { manner, bytes, asked: Arc::default() }
     }
 
     /// How often it was asked.

@@ -29,11 +29,7 @@ impl Process {
             .stderr(out)
             .spawn()
             .with_context(|| format!("{name} does not start: {command:?}"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            child,
-            log,
-        })
+        Ok(Self { name: name.to_owned(), child, log })
     }
 
     /// What it printed.
@@ -100,11 +96,7 @@ impl Drop for Process {
 /// If it was not built: `cargo build --workspace --bins` comes first.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
-    let found = test
-        .ancestors()
-        .skip(1)
-        .map(|dir| dir.join(name))
-        .find(|path| path.is_file());
+    let found = test.ancestors().skip(1).map(|dir| dir.join(name)).find(|path| path.is_file());
     found
         .with_context(|| format!("{name} is not built: run `cargo build --workspace --bins` first"))
 }

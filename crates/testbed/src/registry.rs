@@ -34,10 +34,7 @@ pub struct DockerRegistry {
 
 impl Builder {
     pub(crate) fn new(dir: &Path) -> Self {
-        Self {
-            dir: dir.to_owned(),
-            users: Vec::new(),
-        }
+        Self { dir: dir.to_owned(), users: Vec::new() }
     }
 
     /// Only this user, and others added so, may pull and push.
@@ -77,10 +74,7 @@ impl Builder {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        anyhow::bail!(
-            "docker-registry does not get ready: {}",
-            registry.process.log()
-        )
+        anyhow::bail!("docker-registry does not get ready: {}", registry.process.log())
     }
 
     fn htpasswd(&self, dir: &Path) -> anyhow::Result<String> {
@@ -90,27 +84,19 @@ impl Builder {
         let file = dir.join("htpasswd");
         let mut lines = String::new();
         for (name, password) in &self.users {
-            let made = Command::new("htpasswd")
-                .args(["-Bbn", name, password])
-                .output();
+            let made = Command::new("htpasswd").args(["-Bbn", name, password]).output();
             let made = made.context("htpasswd is missing (apache2-utils)")?;
             lines.push_str(&String::from_utf8(made.stdout)?);
         }
         std::fs::write(&file, lines)?;
-        Ok(format!(
-            "auth:\n  htpasswd: {{realm: test, path: {}}}\n",
-            file.display()
-        ))
+        Ok(format!("auth:\n  htpasswd: {{realm: test, path: {}}}\n", file.display()))
     }
 }
 
 /// The value of an `Authorization` header for a user.
 #[must_use]
 pub fn basic(name: &str, password: &str) -> String {
-    format!(
-        "Basic {}",
-        encode64(format!("{name}:{password}").as_bytes())
-    )
+    format!("Basic {}", encode64(format!("{name}:{password}").as_bytes()))
 }
 
 /// Base 64 (RFC 4648, section 4): the one line of it that tests need.
@@ -118,9 +104,7 @@ fn encode64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for group in bytes.chunks(3) {
-        let value = group
-            .iter()
-            .fold(0u32, |value, byte| value << 8 | u32::from(*byte))
+        let value = group.iter().fold(0u32, |value, byte| value << 8 | u32::from(*byte))
             << (8 * (3 - group.len()));
         for place in 0..4 {
             if place <= group.len() {
@@ -159,10 +143,8 @@ impl DockerRegistry {
     /// If the disk says no.
     pub fn revoke(&self, name: &str) -> anyhow::Result<()> {
         let lines = std::fs::read_to_string(&self.htpasswd)?;
-        let kept: Vec<_> = lines
-            .lines()
-            .filter(|line| !line.starts_with(&format!("{name}:")))
-            .collect();
+        let kept: Vec<_> =
+            lines.lines().filter(|line| !line.starts_with(&format!("{name}:"))).collect();
         // docker-registry reads the file anew when its time of change differs.
         std::thread::sleep(Duration::from_millis(1100));
         Ok(std::fs::write(&self.htpasswd, kept.join("\n"))?)
@@ -183,19 +165,9 @@ impl DockerRegistry {
         }
         let target = format!("/v2/{repository}/manifests/{tag}");
         let answer = self
-            .send(
-                Method::PUT,
-                &target,
-                &[("content-type", MANIFEST)],
-                image.manifest().clone(),
-            )
+            .send(Method::PUT, &target, &[("content-type", MANIFEST)], image.manifest().clone())
             .await?;
-        ensure!(
-            answer.status == 201,
-            "PUT manifest: {} {}",
-            answer.status,
-            answer.text()
-        );
+        ensure!(answer.status == 201, "PUT manifest: {} {}", answer.status, answer.text());
         Ok(())
     }
 
@@ -203,20 +175,11 @@ impl DockerRegistry {
         let start = format!("/v2/{repository}/blobs/uploads/");
         let answer = self.send(Method::POST, &start, &[], Bytes::new()).await?;
         let location = answer.header("location").context("no upload location")?;
-        let path = location
-            .split_once(&self.host())
-            .map_or(location, |(_, path)| path);
+        let path = location.split_once(&self.host()).map_or(location, |(_, path)| path);
         let target = format!("{path}&digest={}", Digest::of(blob));
         let headers = [("content-type", "application/octet-stream")];
-        let answer = self
-            .send(Method::PUT, &target, &headers, blob.clone())
-            .await?;
-        ensure!(
-            answer.status == 201,
-            "PUT blob: {} {}",
-            answer.status,
-            answer.text()
-        );
+        let answer = self.send(Method::PUT, &target, &headers, blob.clone()).await?;
+        ensure!(answer.status == 201, "PUT blob: {} {}", answer.status, answer.text());
         Ok(())
     }
 
@@ -228,10 +191,7 @@ impl DockerRegistry {
         body: Bytes,
     ) -> anyhow::Result<web::Answer> {
         let mut headers = headers.to_vec();
-        let authorization = self
-            .users
-            .first()
-            .map(|(name, password)| basic(name, password));
+        let authorization = self.users.first().map(|(name, password)| basic(name, password));
         if let Some(authorization) = &authorization {
             headers.push(("authorization", authorization));
         }
@@ -241,11 +201,7 @@ impl DockerRegistry {
     /// The requests that it answered with a body, by its access log: method, path, status, bytes.
     #[must_use]
     pub fn requests(&self) -> Vec<Logged> {
-        self.process
-            .log()
-            .lines()
-            .filter_map(Logged::read)
-            .collect()
+        self.process.log().lines().filter_map(Logged::read).collect()
     }
 
     /// How many bytes of blobs it sent.

@@ -54,10 +54,8 @@ pub async fn open(
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let mut request = Request::builder()
-        .method(method)
-        .uri(target)
-        .header("host", address.to_string());
+    let mut request =
+        Request::builder().method(method).uri(target).header("host", address.to_string());
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -88,12 +86,7 @@ pub async fn send(
             }
         }
     }
-    Ok(Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body: body.into(),
-        complete,
-    })
+    Ok(Answer { status: parts.status, headers: parts.headers, body: body.into(), complete })
 }
 
 /// GETs.

@@ -21,16 +21,11 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 const PIECES_IN_A_RUN: usize = 16;
 
 fn main() -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize, default: usize| {
-        arguments
-            .get(at)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(default)
+        arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(default)
     };
     if arguments.first().is_some_and(|first| first == "serve") {
         return runtime.block_on(serve(&arguments[1]));
@@ -92,11 +87,8 @@ async fn measure(
     let mut address = String::new();
     let out = server.stdout.take().ok_or("no output")?;
     BufReader::new(out).read_line(&mut address)?;
-    let client = Endpoint::bind(
-        "127.0.0.1:0".parse()?,
-        identity(&cluster, "client")?,
-        Limits::default(),
-    )?;
+    let client =
+        Endpoint::bind("127.0.0.1:0".parse()?, identity(&cluster, "client")?, Limits::default())?;
     let to = Expect::Node("server".into());
     let connection = client.connect(address.trim(), to).await?;
     println!(
@@ -104,10 +96,7 @@ async fn measure(
         length >> 20,
         piece >> 10
     );
-    println!(
-        "{:10} {:>14} {:>22} {:>22}",
-        "", "GB/s", "client CPU s/GiB", "server CPU s/GiB"
-    );
+    println!("{:10} {:>14} {:>22} {:>22}", "", "GB/s", "client CPU s/GiB", "server CPU s/GiB");
     for at_once in [1, 4] {
         let mut rows = [Row::default(), Row::default()];
         for _ in 0..rounds {
@@ -136,11 +125,7 @@ impl Row {
 impl std::fmt::Display for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for at in 0..3 {
-            let low = self
-                .0
-                .iter()
-                .map(|row| row[at])
-                .fold(f64::INFINITY, f64::min);
+            let low = self.0.iter().map(|row| row[at]).fold(f64::INFINITY, f64::min);
             let high = self.0.iter().map(|row| row[at]).fold(0.0, f64::max);
             write!(f, "{:>12}", format!("{low:.2} .. {high:.2}"))?;
             write!(f, "{:10}", "")?;
@@ -166,10 +151,7 @@ async fn round(
         let (connection, left) = (connection.clone(), Arc::clone(&left));
         fetching.spawn(async move {
             use std::sync::atomic::Ordering::Relaxed;
-            while left
-                .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1))
-                .is_ok()
-            {
+            while left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
                 fetch(&connection, bulk, piece).await?;
             }
             Ok::<_, Failure>(())
@@ -189,10 +171,7 @@ async fn round(
 }
 
 async fn fetch(connection: &Connection, bulk: bool, piece: usize) -> Result<(), Failure> {
-    let request = Request {
-        request_id: piece.to_string(),
-        asks: Some(Asks::Control(Control {})),
-    };
+    let request = Request { request_id: piece.to_string(), asks: Some(Asks::Control(Control {})) };
     let mut stream = match bulk {
         true => connection.open_bulk(&request).await?,
         false => connection.open(&request).await?,

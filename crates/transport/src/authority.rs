@@ -69,9 +69,7 @@ impl Kept {
     }
 
     fn to_json(&self) -> Result<Zeroizing<String>, IdentityError> {
-        serde_json::to_string_pretty(self)
-            .map(Zeroizing::new)
-            .map_err(failed)
+        serde_json::to_string_pretty(self).map(Zeroizing::new).map_err(failed)
     }
 }
 
@@ -116,10 +114,7 @@ impl Authority {
     }
 
     fn from_json(path: &Path, text: &str) -> Result<Self, IdentityError> {
-        let malformed = |what: String| IdentityError::Malformed {
-            path: path.to_owned(),
-            what,
-        };
+        let malformed = |what: String| IdentityError::Malformed { path: path.to_owned(), what };
         // serde_json's own words may quote the file.
         let kept: Kept = serde_json::from_str(text)
             .map_err(|error| malformed(format!("line {} is not as it should be", error.line())))?;
@@ -144,9 +139,7 @@ impl Authority {
             .map(Zeroizing::new)
             .map_err(|_| failed("signing_seed is not hexadecimal"))?;
         if !is_secret(&kept.join_secret) {
-            return Err(failed(
-                "join_secret is not 16 to 128 of A-Z, a-z, 0-9, '-' and '_'",
-            ));
+            return Err(failed("join_secret is not 16 to 128 of A-Z, a-z, 0-9, '-' and '_'"));
         }
         Ok(Self {
             issuer: Issuer::from_ca_cert_der(&ca, key).map_err(failed)?,
@@ -171,20 +164,13 @@ impl Authority {
 
     /// Where the cluster's supernodes are, as nodes that join or renew are told.
     pub fn set_supernodes(&self, addresses: Vec<String>) {
-        *self
-            .supernodes
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = addresses;
+        *self.supernodes.write().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
     /// What a node needs in order to join at one of `addresses`.
     #[must_use]
     pub fn join_string(&self, addresses: &[String]) -> JoinString {
-        JoinString::new(
-            *Digest::of(&self.ca).as_bytes(),
-            self.secret.as_str(),
-            addresses.to_vec(),
-        )
+        JoinString::new(*Digest::of(&self.ca).as_bytes(), self.secret.as_str(), addresses.to_vec())
     }
 
     /// Whether `secret` is the join string's, in a time that tells nothing of it.
@@ -221,17 +207,8 @@ impl Authority {
             refusal: None,
             certificate: certificate.to_vec(),
             ca: self.ca.to_vec(),
-            keys: self
-                .verifier()
-                .keys()
-                .iter()
-                .map(|key| key.to_vec())
-                .collect(),
-            supernodes: self
-                .supernodes
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            keys: self.verifier().keys().iter().map(|key| key.to_vec()).collect(),
+            supernodes: self.supernodes.read().unwrap_or_else(PoisonError::into_inner).clone(),
         })
     }
 
@@ -275,17 +252,12 @@ impl Authority {
 
 /// An answer that gives nothing.
 pub(crate) fn refusal(reason: String) -> Joined {
-    Joined {
-        refusal: Some(reason),
-        ..Joined::default()
-    }
+    Joined { refusal: Some(reason), ..Joined::default() }
 }
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ca = Digest::of(&self.ca).to_string();
-        f.debug_struct("Authority")
-            .field("ca", &ca)
-            .finish_non_exhaustive()
+        f.debug_struct("Authority").field("ca", &ca).finish_non_exhaustive()
     }
 }

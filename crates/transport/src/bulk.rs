@@ -57,19 +57,13 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(socket: Socket, permit: Permit) -> Self {
         let (read, write) = tokio::io::split(socket);
-        Self {
-            read,
-            write,
-            buffer: BytesMut::new(),
-            permit,
-        }
+        Self { read, write, buffer: BytesMut::new(), permit }
     }
 
     /// Whether nothing has come, not even the end: what an idle socket should be like.
     fn is_quiet(&mut self) -> bool {
         let read = pin!(self.read.read_buf(&mut self.buffer));
-        read.poll(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
+        read.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 }
 
@@ -146,11 +140,7 @@ impl Lanes {
                 return Some(link);
             }
         }
-        if self
-            .state()
-            .barred_until
-            .is_some_and(|until| Instant::now() < until)
-        {
+        if self.state().barred_until.is_some_and(|until| Instant::now() < until) {
             return None;
         }
         let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;

@@ -50,10 +50,7 @@ impl Census {
     /// Whether no connection more is taken.
     pub(crate) fn is_full(&self, way: Way, limits: &Limits) -> bool {
         let state = self.state();
-        state
-            .total
-            .get(&way)
-            .is_some_and(|total| *total >= limits.max_connections)
+        state.total.get(&way).is_some_and(|total| *total >= limits.max_connections)
     }
 
     /// Counts a connection; `None` if there are too many.
@@ -66,11 +63,7 @@ impl Census {
         limits: &Limits,
     ) -> Option<Place> {
         let mut state = self.state();
-        if state
-            .total
-            .get(&way)
-            .is_some_and(|total| *total >= limits.max_connections)
-        {
+        if state.total.get(&way).is_some_and(|total| *total >= limits.max_connections) {
             return None;
         }
         let key = (peer, way);
@@ -85,29 +78,15 @@ impl Census {
             Way::Bulk if members.len() >= limits.max_bulk_per_peer => return None,
             _ => {}
         }
-        members.push(Member {
-            number,
-            from,
-            close,
-        });
+        members.push(Member { number, from, close });
         state.next += 1;
         *state.total.entry(way).or_default() += 1;
-        Some(Place {
-            census: Arc::clone(self),
-            key,
-            number,
-        })
+        Some(Place { census: Arc::clone(self), key, number })
     }
 
     /// Whether a node of that name is connected from another address.
     pub(crate) fn is_elsewhere(&self, name: &str, from: IpAddr) -> bool {
-        let key = (
-            PeerIdentity {
-                role: Role::Node,
-                name: name.to_owned(),
-            },
-            Way::Quic,
-        );
+        let key = (PeerIdentity { role: Role::Node, name: name.to_owned() }, Way::Quic);
         let state = self.state();
         let members = state.members.get(&key);
         members.is_some_and(|members| members.iter().any(|member| member.from != from))

@@ -56,10 +56,7 @@ pub(crate) fn root(key: &KeyPair) -> Result<CertificateDer<'static>, IdentityErr
     let name = format!("Meganeura cluster {}", random_hex::<4>()?);
     let mut params = params(&name, ROOT_LIFE)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![
-        KeyUsagePurpose::KeyCertSign,
-        KeyUsagePurpose::DigitalSignature,
-    ];
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     Ok(params.self_signed(key).map_err(failed)?.into())
 }
 
@@ -75,10 +72,8 @@ pub(crate) fn leaf(
     let uri = peer.uri().try_into().map_err(failed)?;
     params.subject_alt_names = vec![SanType::DnsName(role), SanType::URI(uri)];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![
-        ExtendedKeyUsagePurpose::ServerAuth,
-        ExtendedKeyUsagePurpose::ClientAuth,
-    ];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     Ok(params.signed_by(key, issuer).map_err(failed)?.into())
 }
@@ -94,10 +89,7 @@ pub(crate) fn validity(
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     };
     let validity = parsed.validity();
-    Ok((
-        time(validity.not_before.timestamp()),
-        time(validity.not_after.timestamp()),
-    ))
+    Ok((time(validity.not_before.timestamp()), time(validity.not_after.timestamp())))
 }
 
 /// Whether the certificate may sign others, and `key` is its key.

@@ -73,14 +73,7 @@ impl Connection {
                 () = until(expires) => code::EXPIRED,
             };
             stop.cancel();
-            quic.close(
-                reason,
-                if reason == code::EXPIRED {
-                    b"certificate expired"
-                } else {
-                    b""
-                },
-            );
+            quic.close(reason, if reason == code::EXPIRED { b"certificate expired" } else { b"" });
         });
         connection
     }

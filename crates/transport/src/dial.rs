@@ -30,10 +30,7 @@ pub(crate) async fn resolve(
     address: &str,
     patience: Duration,
 ) -> Result<Vec<SocketAddr>, TransportError> {
-    let failed = |reason: String| TransportError::Address {
-        address: address.to_owned(),
-        reason,
-    };
+    let failed = |reason: String| TransportError::Address { address: address.to_owned(), reason };
     let found = timeout(patience, tokio::net::lookup_host(address))
         .await
         .map_err(|_| failed("the name was not resolved in time".into()))?
@@ -135,9 +132,8 @@ impl Shared {
 
 /// The certificate that the peer has shown, and that was verified.
 pub(crate) fn shown(quic: &quinn::Connection) -> Result<CertificateDer<'static>, TransportError> {
-    let chain = quic
-        .peer_identity()
-        .and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let chain =
+        quic.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
     chain
         .and_then(|chain| chain.into_iter().next())
         .ok_or_else(|| TransportError::Untrusted("the peer showed no certificate".into()))

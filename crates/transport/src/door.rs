@@ -43,11 +43,7 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(authority: Arc<Authority>) -> Self {
-        Self {
-            authority,
-            heard: Semaphore::new(STRANGERS),
-            wrong: Mutex::default(),
-        }
+        Self { authority, heard: Semaphore::new(STRANGERS), wrong: Mutex::default() }
     }
 
     /// Hears a stranger, and answers.
@@ -72,10 +68,7 @@ impl Door {
         from: IpAddr,
     ) -> Result<(), TransportError> {
         let mut stream = Stream::quic(quic.accept_bi().await?, PATIENCE, None);
-        let join: Join = stream
-            .recv_short(LONGEST_JOIN)
-            .await?
-            .ok_or(TransportError::Truncated)?;
+        let join: Join = stream.recv_short(LONGEST_JOIN).await?.ok_or(TransportError::Truncated)?;
         stream.send(&self.decide(census, from, &join)).await?;
         stream.delivered().await;
         Ok(())
@@ -95,14 +88,9 @@ impl Door {
         if census.is_elsewhere(&name, from) {
             // Tickets are bound to names: two nodes must not share one.
             tracing::warn!(%from, %name, "somebody wants the name of a node that is connected");
-            return refusal(format!(
-                "a node named {name:?} is connected from another address"
-            ));
+            return refusal(format!("a node named {name:?} is connected from another address"));
         }
-        match self
-            .authority
-            .issue(&join.request, Role::Node, &join.name, CERTIFICATE_LIFE)
-        {
+        match self.authority.issue(&join.request, Role::Node, &join.name, CERTIFICATE_LIFE) {
             Ok(joined) => {
                 tracing::info!(%from, %name, "a node has joined");
                 joined
@@ -130,11 +118,7 @@ impl Door {
             wrong.clear();
         }
         let (times, last) = wrong.entry(from).or_insert_with(|| (0, Instant::now()));
-        *times = if last.elapsed() < MEMORY {
-            *times + 1
-        } else {
-            1
-        };
+        *times = if last.elapsed() < MEMORY { *times + 1 } else { 1 };
         *last = Instant::now();
     }
 }

@@ -256,10 +256,7 @@ impl Endpoint {
         self.shared.stop.cancel();
         self.shared.pool.clear();
         self.shared.quic.close(code::DONE, b"going away");
-        if timeout(FAREWELL, self.shared.quic.wait_idle())
-            .await
-            .is_err()
-        {
+        if timeout(FAREWELL, self.shared.quic.wait_idle()).await.is_err() {
             tracing::debug!("some peers did not hear that the endpoint closes");
         }
     }
@@ -314,10 +311,7 @@ async fn sweep(shared: Arc<Shared>) {
 async fn renew_for_ever(shared: &Shared, authority: &Authority) {
     loop {
         let identity = shared.tls().identity.clone();
-        let left = identity
-            .renew_at()
-            .duration_since(SystemTime::now())
-            .unwrap_or_default();
+        let left = identity.renew_at().duration_since(SystemTime::now()).unwrap_or_default();
         tokio::time::sleep(left.max(Duration::from_secs(60))).await;
         let renewed = authority
             .supernode_identity(identity.name())

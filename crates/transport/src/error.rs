@@ -174,10 +174,7 @@ impl TransportError {
     }
 
     pub(crate) fn unreachable(address: impl ToString, reason: impl ToString) -> Self {
-        Self::Unreachable {
-            address: address.to_string(),
-            reason: reason.to_string(),
-        }
+        Self::Unreachable { address: address.to_string(), reason: reason.to_string() }
     }
 }
 
@@ -200,10 +197,7 @@ impl From<ConnectionError> for TransportError {
                 Self::Refused(shorten(&String::from_utf8_lossy(&close.reason)))
             }
             ConnectionError::ConnectionClosed(close) if is_tls_alert(close.error_code.into()) => {
-                Self::Untrusted(format!(
-                    "the peer refused our certificate ({})",
-                    close.error_code
-                ))
+                Self::Untrusted(format!("the peer refused our certificate ({})", close.error_code))
             }
             ConnectionError::ConnectionClosed(close) => Self::Refused(close.error_code.to_string()),
             ConnectionError::TransportError(error) if is_tls_alert(error.code.into()) => {

@@ -24,10 +24,7 @@ pub(crate) struct Pass {
 
 impl Gate {
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self {
-            most,
-            state: Mutex::default(),
-        })
+        Arc::new(Self { most, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -44,10 +41,7 @@ impl Gate {
         }
         state.total += 1;
         state.by_address.insert(from, had + 1);
-        Some(Pass {
-            gate: Arc::clone(self),
-            from,
-        })
+        Some(Pass { gate: Arc::clone(self), from })
     }
 
     /// Whether more than half of the room is taken.
@@ -80,9 +74,7 @@ mod tests {
         let mut silent: Vec<_> = (0..8).filter_map(|_| gate.pass(address(1))).collect();
         assert_eq!(silent.len(), 2);
         assert!(!gate.is_crowded());
-        let others: Vec<_> = (2..10)
-            .filter_map(|last| gate.pass(address(last)))
-            .collect();
+        let others: Vec<_> = (2..10).filter_map(|last| gate.pass(address(last))).collect();
         assert_eq!(others.len(), 6);
         assert!(gate.is_crowded());
         assert!(gate.pass(address(20)).is_none(), "full");

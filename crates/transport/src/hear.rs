@@ -29,11 +29,7 @@ impl Hearing {
         out: mpsc::Sender<(Request, Stream)>,
         limits: Limits,
     ) -> Self {
-        Self {
-            connection,
-            out,
-            limits,
-        }
+        Self { connection, out, limits }
     }
 
     /// Until the connection is gone.
@@ -89,10 +85,7 @@ impl Hearing {
 }
 
 async fn first(stream: &mut Stream) -> Result<Request, TransportError> {
-    stream
-        .recv_short(LONGEST_REQUEST)
-        .await?
-        .ok_or(TransportError::Truncated)
+    stream.recv_short(LONGEST_REQUEST).await?.ok_or(TransportError::Truncated)
 }
 
 async fn read(

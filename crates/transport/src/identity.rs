@@ -71,14 +71,7 @@ impl Identity {
         let key = PrivatePkcs8KeyDer::from(parts.key.to_vec()).into();
         // Also makes sure that the key is the certificate's.
         let certified = CertifiedKey::from_der(chain, key, &tls::provider()).map_err(failed)?;
-        Ok(Self {
-            held: Arc::new(Held {
-                parts,
-                peer,
-                certified: Arc::new(certified),
-                valid,
-            }),
-        })
+        Ok(Self { held: Arc::new(Held { parts, peer, certified: Arc::new(certified), valid }) })
     }
 
     /// Reads what [`Identity::save`] wrote; `None` if there is nothing.
@@ -89,15 +82,10 @@ impl Identity {
         let Some(text) = keep::read(path)? else {
             return Ok(None);
         };
-        let malformed = |what: String| IdentityError::Malformed {
-            path: path.to_owned(),
-            what,
-        };
+        let malformed = |what: String| IdentityError::Malformed { path: path.to_owned(), what };
         let kept: Kept = serde_json::from_str(&text)
             .map_err(|error| malformed(format!("line {} is not as it should be", error.line())))?;
-        kept.identity()
-            .map(Some)
-            .map_err(|error| malformed(error.to_string()))
+        kept.identity().map(Some).map_err(|error| malformed(error.to_string()))
     }
 
     /// Writes the identity into a file that is its owner's only.
@@ -114,9 +102,7 @@ impl Identity {
             cluster_keys: parts.verifier.keys().iter().map(hex::encode).collect(),
             supernodes: parts.supernodes.clone(),
         };
-        let text = serde_json::to_string_pretty(&kept)
-            .map(Zeroizing::new)
-            .map_err(failed)?;
+        let text = serde_json::to_string_pretty(&kept).map(Zeroizing::new).map_err(failed)?;
         keep::replace(path, &text)
     }
 
@@ -179,10 +165,7 @@ impl Kept {
         };
         let key = PrivatePkcs8KeyDer::from_pem_slice(self.key.as_bytes())
             .map_err(|_| failed("key is not a PKCS#8 key in PEM"))?;
-        let keys = self
-            .cluster_keys
-            .iter()
-            .map(|text| hex::decode(text).unwrap_or_default());
+        let keys = self.cluster_keys.iter().map(|text| hex::decode(text).unwrap_or_default());
         Identity::assemble(Parts {
             key: Zeroizing::new(key.secret_pkcs8_der().to_vec()),
             certificate: certificate(&self.certificate, "certificate")?,
@@ -223,13 +206,8 @@ pub(crate) struct KeyRequest {
 impl KeyRequest {
     pub(crate) fn generate() -> Result<Self, IdentityError> {
         let key = KeyPair::generate().map_err(failed)?;
-        let request = CertificateParams::default()
-            .serialize_request(&key)
-            .map_err(failed)?;
-        Ok(Self {
-            der: request.der().to_vec(),
-            key: Zeroizing::new(key.serialize_der()),
-        })
+        let request = CertificateParams::default().serialize_request(&key).map_err(failed)?;
+        Ok(Self { der: request.der().to_vec(), key: Zeroizing::new(key.serialize_der()) })
     }
 
     pub(crate) fn der(&self) -> &[u8] {
@@ -268,13 +246,7 @@ impl KeyRequest {
         }
         let role = ServerName::try_from(wanted.role.server_name()).map_err(failed)?;
         tls::web_verifier(ca)?
-            .verify_server_cert(
-                &identity.held.parts.certificate,
-                &[],
-                &role,
-                &[],
-                UnixTime::now(),
-            )
+            .verify_server_cert(&identity.held.parts.certificate, &[], &role, &[], UnixTime::now())
             .map_err(|error| failed(format_args!("the new certificate is not good: {error}")))?;
         Ok(identity)
     }

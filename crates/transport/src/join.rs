@@ -51,18 +51,13 @@ async fn join_at(
     let verifier = JoinVerifier::new(*join.ca_hash());
     let limits = Limits::default();
     let addresses = resolve(address, limits.handshake_timeout).await?;
-    let connected = race(addresses, |address| {
-        connect(address, Arc::clone(&verifier), limits.clone())
-    })
-    .await;
+    let connected =
+        race(addresses, |address| connect(address, Arc::clone(&verifier), limits.clone())).await;
     let ca = verifier.ca();
     let ((_client, quic), ca) = match (connected, ca, verifier.refusal()) {
         (Ok(connected), Some(ca), _) => (connected, ca),
         (_, _, Some(reason)) => {
-            return Err(JoinError::WrongCluster {
-                address: address.to_owned(),
-                reason,
-            });
+            return Err(JoinError::WrongCluster { address: address.to_owned(), reason });
         }
         (Err(error), ..) => return Err(TransportError::unreachable(address, error).into()),
         (Ok(_), None, None) => return Err(TransportError::Closed.into()),
@@ -131,21 +126,12 @@ pub async fn renew(connection: &Connection, identity: &Identity) -> Result<Ident
         let key = KeyRequest::generate()?;
         let ask = Request {
             request_id: String::new(),
-            asks: Some(Asks::Renew(Renew {
-                request: key.der().to_vec(),
-            })),
+            asks: Some(Asks::Renew(Renew { request: key.der().to_vec() })),
         };
         let mut stream = connection.open(&ask).await?;
         stream.finish();
         let joined = answer(&mut stream).await?;
-        Ok(key.answered(
-            joined,
-            identity.peer(),
-            identity.ca(),
-            identity.supernodes(),
-        )?)
+        Ok(key.answered(joined, identity.peer(), identity.ca(), identity.supernodes())?)
     };
-    timeout(PATIENCE, asked)
-        .await
-        .unwrap_or(Err(TransportError::Timeout.into()))
+    timeout(PATIENCE, asked).await.unwrap_or(Err(TransportError::Timeout.into()))
 }

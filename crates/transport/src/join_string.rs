@@ -41,11 +41,7 @@ pub enum JoinStringError {
 
 impl JoinString {
     pub(crate) fn new(ca_hash: [u8; 32], secret: &str, addresses: Vec<String>) -> Self {
-        Self {
-            ca_hash,
-            secret: Zeroizing::new(secret.to_owned()),
-            addresses,
-        }
+        Self { ca_hash, secret: Zeroizing::new(secret.to_owned()), addresses }
     }
 
     /// The SHA-256 of the cluster's CA certificate (DER).
@@ -68,9 +64,7 @@ impl JoinString {
 /// Whether a text may be a join secret.
 pub(crate) fn is_secret(text: &str) -> bool {
     (16..=128).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// Whether a text looks like `host:port`.
@@ -88,10 +82,7 @@ impl FromStr for JoinString {
     type Err = JoinStringError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let rest = text
-            .trim()
-            .strip_prefix(PREFIX)
-            .ok_or(JoinStringError::Prefix)?;
+        let rest = text.trim().strip_prefix(PREFIX).ok_or(JoinStringError::Prefix)?;
         let (hash, rest) = rest.split_once('.').ok_or(JoinStringError::Hash)?;
         let mut ca_hash = [0; 32];
         hex::decode_to_slice(hash, &mut ca_hash).map_err(|_| JoinStringError::Hash)?;
@@ -147,35 +138,17 @@ mod tests {
         for (text, error) in [
             (String::new(), JoinStringError::Prefix),
             (format!("mgn2.{hash}.{SECRET}@a:1"), JoinStringError::Prefix),
-            (
-                format!("mgn1.{}.{SECRET}@a:1", &hash[2..]),
-                JoinStringError::Hash,
-            ),
+            (format!("mgn1.{}.{SECRET}@a:1", &hash[2..]), JoinStringError::Hash),
             (format!("mgn1.{hash}"), JoinStringError::Hash),
             (format!("mgn1.{hash}.short@a:1"), JoinStringError::Secret),
-            (
-                format!("mgn1.{hash}.{SECRET} x@a:1"),
-                JoinStringError::Secret,
-            ),
+            (format!("mgn1.{hash}.{SECRET} x@a:1"), JoinStringError::Secret),
             (format!("mgn1.{hash}.{SECRET}"), JoinStringError::Address),
             (format!("mgn1.{hash}.{SECRET}@"), JoinStringError::Address),
             (format!("mgn1.{hash}.{SECRET}@a"), JoinStringError::Address),
-            (
-                format!("mgn1.{hash}.{SECRET}@a:0"),
-                JoinStringError::Address,
-            ),
-            (
-                format!("mgn1.{hash}.{SECRET}@a:1,"),
-                JoinStringError::Address,
-            ),
-            (
-                format!("mgn1.{hash}.{SECRET}@::1:1"),
-                JoinStringError::Address,
-            ),
-            (
-                format!("mgn1.{hash}.{SECRET}@a b:1"),
-                JoinStringError::Address,
-            ),
+            (format!("mgn1.{hash}.{SECRET}@a:0"), JoinStringError::Address),
+            (format!("mgn1.{hash}.{SECRET}@a:1,"), JoinStringError::Address),
+            (format!("mgn1.{hash}.{SECRET}@::1:1"), JoinStringError::Address),
+            (format!("mgn1.{hash}.{SECRET}@a b:1"), JoinStringError::Address),
         ] {
             assert_eq!(text.parse::<JoinString>(), Err(error), "{text}");
             assert!(!error.to_string().contains(SECRET));

@@ -13,10 +13,7 @@ use crate::error::IdentityError;
 const LONGEST: u64 = 1024 * 1024;
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> IdentityError + '_ {
-    |source| IdentityError::File {
-        path: path.to_owned(),
-        source,
-    }
+    |source| IdentityError::File { path: path.to_owned(), source }
 }
 
 /// What the file holds; `None` if there is none.
@@ -31,18 +28,13 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, IdentityErr
     };
     let mode = file.metadata().map_err(failed(path))?.permissions().mode() & 0o777;
     if mode & 0o007 != 0 {
-        return Err(IdentityError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(IdentityError::Exposed { path: path.to_owned(), mode });
     }
     if mode & 0o070 != 0 {
         tracing::warn!(path = %path.display(), "the file holds secrets and its group can read it");
     }
     let mut text = Zeroizing::new(String::new());
-    file.take(LONGEST)
-        .read_to_string(&mut text)
-        .map_err(failed(path))?;
+    file.take(LONGEST).read_to_string(&mut text).map_err(failed(path))?;
     Ok(Some(text))
 }
 
@@ -69,21 +61,15 @@ pub(crate) fn create(path: &Path, text: &str) -> Result<bool, IdentityError> {
 /// The text in a file beside `path`, safe on disk.
 fn scratch(path: &Path, text: &str) -> Result<PathBuf, IdentityError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(
-        ".{}.{}",
-        std::process::id(),
-        crate::certificate::random_hex::<8>()?
-    ));
+    name.push(format!(".{}.{}", std::process::id(), crate::certificate::random_hex::<8>()?));
     let scratch = path.with_file_name(name);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&scratch)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        });
+    let written =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&scratch).and_then(
+            |mut file| {
+                file.write_all(text.as_bytes())?;
+                file.sync_all()
+            },
+        );
     match written {
         Ok(()) => Ok(scratch),
         Err(error) => clean(&scratch, Err(error), path).map(|()| scratch),
@@ -113,19 +99,10 @@ mod tests {
         let path = folder.path().join("secret");
         assert!(read(&path).expect("readable").is_none());
         assert!(create(&path, "one").expect("written"));
-        assert!(
-            !create(&path, "two").expect("not written"),
-            "there is one already"
-        );
-        assert_eq!(
-            read(&path).expect("readable").expect("there").as_str(),
-            "one"
-        );
+        assert!(!create(&path, "two").expect("not written"), "there is one already");
+        assert_eq!(read(&path).expect("readable").expect("there").as_str(), "one");
         replace(&path, "three").expect("written");
-        assert_eq!(
-            read(&path).expect("readable").expect("there").as_str(),
-            "three"
-        );
+        assert_eq!(read(&path).expect("readable").expect("there").as_str(), "three");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let names = fs::read_dir(folder.path()).expect("a folder").count();
@@ -138,10 +115,7 @@ mod tests {
         let path = folder.path().join("secret");
         replace(&path, "one").expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).expect("chmod");
-        assert!(matches!(
-            read(&path),
-            Err(IdentityError::Exposed { mode: 0o604, .. })
-        ));
+        assert!(matches!(read(&path), Err(IdentityError::Exposed { mode: 0o604, .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).expect("chmod");
         assert!(read(&path).is_ok());
     }

@@ -129,22 +129,9 @@ fn enter(
     let stop = CancellationToken::new();
     let place = shared
         .census
-        .enter(
-            peer.clone(),
-            way,
-            canonical(remote),
-            stop.clone(),
-            &shared.limits,
-        )
+        .enter(peer.clone(), way, canonical(remote), stop.clone(), &shared.limits)
         .ok_or(TransportError::Full)?;
-    Ok(Facts {
-        peer,
-        remote,
-        expires,
-        stop,
-        place: Some(place),
-        lanes: None,
-    })
+    Ok(Facts { peer, remote, expires, stop, place: Some(place), lanes: None })
 }
 
 /// An IPv4 address as itself, though it came to an IPv6 socket.
@@ -196,9 +183,7 @@ async fn take_in_bulk(
     let certificate = {
         let (_, session) = socket.get_ref();
         if session.alpn_protocol() != Some(wire::ALPN) {
-            return Err(TransportError::Untrusted(
-                "another protocol is spoken".into(),
-            ));
+            return Err(TransportError::Untrusted("another protocol is spoken".into()));
         }
         session
             .peer_certificates()
@@ -208,9 +193,5 @@ async fn take_in_bulk(
             .into_owned()
     };
     let facts = enter(shared, &certificate, from, Way::Bulk)?;
-    Ok(Connection::over_tcp(
-        Link::new(socket, None),
-        facts,
-        &shared.limits,
-    ))
+    Ok(Connection::over_tcp(Link::new(socket, None), facts, &shared.limits))
 }

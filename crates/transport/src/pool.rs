@@ -53,10 +53,7 @@ impl Pool {
         let result = attempt.get_or_init(|| dial).await.clone();
         if result.is_err() {
             let mut entries = self.entries();
-            if entries
-                .get(&key)
-                .is_some_and(|entry| Arc::ptr_eq(&entry.attempt, &attempt))
-            {
+            if entries.get(&key).is_some_and(|entry| Arc::ptr_eq(&entry.attempt, &attempt)) {
                 entries.remove(&key);
             }
         }

@@ -74,10 +74,7 @@ impl PeerIdentity {
         if !is_node_name(name) {
             return Err(IdentityError::Name(shorten(name)));
         }
-        Ok(Self {
-            role,
-            name: name.to_owned(),
-        })
+        Ok(Self { role, name: name.to_owned() })
     }
 
     pub(crate) fn uri(&self) -> String {
@@ -103,14 +100,10 @@ impl PeerIdentity {
             .subject_alternative_name()
             .map_err(|_| wrong("has unreadable names"))?
             .ok_or_else(|| wrong("has no names"))?;
-        let mut ours = names
-            .value
-            .general_names
-            .iter()
-            .filter_map(|name| match name {
-                GeneralName::URI(uri) if uri.starts_with(SCHEME) => Some(*uri),
-                _ => None,
-            });
+        let mut ours = names.value.general_names.iter().filter_map(|name| match name {
+            GeneralName::URI(uri) if uri.starts_with(SCHEME) => Some(*uri),
+            _ => None,
+        });
         // Two names would be two answers to one question.
         match (ours.next(), ours.next()) {
             (Some(uri), None) => Self::from_uri(uri).ok_or_else(|| wrong("names no role and name")),
@@ -129,17 +122,12 @@ pub fn is_node_name(name: &str) -> bool {
     bytes.len() <= LONGEST_NAME
         && bytes.first().is_some_and(plain)
         && bytes.last().is_some_and(plain)
-        && bytes
-            .iter()
-            .all(|byte| plain(byte) || matches!(byte, b'.' | b'-'))
+        && bytes.iter().all(|byte| plain(byte) || matches!(byte, b'.' | b'-'))
 }
 
 /// Foreign text, made fit for a message.
 pub(crate) fn shorten(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .take(200)
-        .collect()
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(200).collect()
 }
 
 #[cfg(test)]
@@ -151,19 +139,7 @@ mod tests {
         for good in ["a", "node-1", "ip-10-0-0-1.eu.internal", &"x".repeat(63)] {
             assert!(is_node_name(good), "{good}");
         }
-        for bad in [
-            "",
-            ".",
-            "..",
-            "-a",
-            "a-",
-            "A",
-            "a b",
-            "a/b",
-            "ä",
-            "a\0",
-            &"x".repeat(64),
-        ] {
+        for bad in ["", ".", "..", "-a", "a-", "A", "a b", "a/b", "ä", "a\0", &"x".repeat(64)] {
             assert!(!is_node_name(bad), "{bad}");
         }
     }

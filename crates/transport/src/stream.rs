@@ -67,16 +67,8 @@ impl Stream {
         keep: Option<Connection>,
     ) -> Self {
         Self {
-            send: SendHalf {
-                sink: Some(Sink::Quic(send)),
-                stall,
-                keep: keep.clone(),
-            },
-            recv: RecvHalf {
-                source: Source::Quic(recv),
-                buffer: BytesMut::new(),
-                _keep: keep,
-            },
+            send: SendHalf { sink: Some(Sink::Quic(send)), stall, keep: keep.clone() },
+            recv: RecvHalf { source: Source::Quic(recv), buffer: BytesMut::new(), _keep: keep },
             home: None,
         }
     }
@@ -88,11 +80,7 @@ impl Stream {
                 stall,
                 keep: keep.clone(),
             },
-            recv: RecvHalf {
-                source: Source::Bulk(link.read),
-                buffer: link.buffer,
-                _keep: keep,
-            },
+            recv: RecvHalf { source: Source::Bulk(link.read), buffer: link.buffer, _keep: keep },
             home: Some(home),
         }
     }
@@ -147,11 +135,7 @@ impl Stream {
     /// The exchange is over, as both sides know by what was said: nothing more will be sent or
     /// read. A bulk stream's socket is kept for the next request.
     pub fn done(self) {
-        let Self {
-            mut send,
-            recv,
-            home,
-        } = self;
+        let Self { mut send, recv, home } = self;
         let Some(home) = home else {
             send.finish();
             return;
@@ -159,12 +143,7 @@ impl Stream {
         if let (Some(Sink::Bulk(write, permit)), Source::Bulk(read)) =
             (send.sink.take(), recv.source)
         {
-            home.give(Link {
-                read,
-                write,
-                buffer: recv.buffer,
-                permit,
-            });
+            home.give(Link { read, write, buffer: recv.buffer, permit });
         }
     }
 
@@ -238,9 +217,7 @@ impl SendHalf {
         let sink = self.sink.as_mut().ok_or(TransportError::Closed)?;
         while !bytes.is_empty() {
             let part = bytes.split_to(bytes.len().min(PART));
-            timeout(self.stall, sink.write(part))
-                .await
-                .map_err(|_| TransportError::Timeout)??;
+            timeout(self.stall, sink.write(part)).await.map_err(|_| TransportError::Timeout)??;
         }
         Ok(())
     }
@@ -356,16 +333,12 @@ impl std::fmt::Debug for SendHalf {
             Some(Sink::Bulk(..)) => "tcp",
             None => "finished",
         };
-        f.debug_struct("SendHalf")
-            .field("way", &way)
-            .finish_non_exhaustive()
+        f.debug_struct("SendHalf").field("way", &way).finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for RecvHalf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RecvHalf")
-            .field("buffered", &self.buffer.len())
-            .finish_non_exhaustive()
+        f.debug_struct("RecvHalf").field("buffered", &self.buffer.len()).finish_non_exhaustive()
     }
 }

@@ -37,9 +37,7 @@ fn roots(ca: &CertificateDer<'static>) -> Result<Arc<RootCertStore>, IdentityErr
 pub(crate) fn web_verifier(
     ca: &CertificateDer<'static>,
 ) -> Result<Arc<WebPkiServerVerifier>, IdentityError> {
-    WebPkiServerVerifier::builder_with_provider(roots(ca)?, provider())
-        .build()
-        .map_err(failed)
+    WebPkiServerVerifier::builder_with_provider(roots(ca)?, provider()).build().map_err(failed)
 }
 
 /// What one identity makes of TLS, for both roles and both ways.
@@ -68,12 +66,7 @@ impl Tls {
             .incoming_buffer_size(64 * 1024)
             .incoming_buffer_size_total(8 << 20);
         let bulk_server = Arc::new(server(&identity, false).map_err(unusable)?);
-        Ok(Self {
-            identity,
-            verifier,
-            quic_server,
-            bulk_server,
-        })
+        Ok(Self { identity, verifier, quic_server, bulk_server })
     }
 
     /// Our side of a connection that we open, to whomever `verifier` believes.

@@ -23,11 +23,7 @@ pub(crate) struct MemberVerifier {
 
 impl MemberVerifier {
     pub(crate) fn new(cluster: Arc<WebPkiServerVerifier>, expect: Expect) -> Arc<Self> {
-        Arc::new(Self {
-            cluster,
-            expect,
-            refusal: OnceLock::new(),
-        })
+        Arc::new(Self { cluster, expect, refusal: OnceLock::new() })
     }
 
     /// Why the server was not believed, if that is why the handshake failed.
@@ -44,10 +40,7 @@ impl MemberVerifier {
     fn wrong(&self, certificate: &CertificateDer<'_>) -> Error {
         let actual = PeerIdentity::of(certificate)
             .map_or_else(|error| error.to_string(), |peer| peer.to_string());
-        self.refuse(TransportError::WrongPeer {
-            expected: self.expect.to_string(),
-            actual,
-        })
+        self.refuse(TransportError::WrongPeer { expected: self.expect.to_string(), actual })
     }
 }
 
@@ -60,9 +53,7 @@ impl ServerCertVerifier for MemberVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self
-            .cluster
-            .verify_server_cert(certificate, chain, name, ocsp, now);
+        let verified = self.cluster.verify_server_cert(certificate, chain, name, ocsp, now);
         match verified {
             Ok(verified) => match PeerIdentity::of(certificate) {
                 Ok(peer) if self.expect.admits(&peer) => Ok(verified),
@@ -72,9 +63,7 @@ impl ServerCertVerifier for MemberVerifier {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Err(self.wrong(certificate)),
             Err(error) => {
-                let _ = self
-                    .refusal
-                    .set(TransportError::Untrusted(error.to_string()));
+                let _ = self.refusal.set(TransportError::Untrusted(error.to_string()));
                 Err(error)
             }
         }
@@ -86,8 +75,7 @@ impl ServerCertVerifier for MemberVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.cluster
-            .verify_tls12_signature(message, certificate, signed)
+        self.cluster.verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -96,8 +84,7 @@ impl ServerCertVerifier for MemberVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.cluster
-            .verify_tls13_signature(message, certificate, signed)
+        self.cluster.verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -115,11 +102,7 @@ pub(crate) struct JoinVerifier {
 
 impl JoinVerifier {
     pub(crate) fn new(ca_hash: [u8; 32]) -> Arc<Self> {
-        Arc::new(Self {
-            ca_hash,
-            ca: OnceLock::new(),
-            refusal: OnceLock::new(),
-        })
+        Arc::new(Self { ca_hash, ca: OnceLock::new(), refusal: OnceLock::new() })
     }
 
     /// The CA that the server brought and that is the right one.
@@ -155,10 +138,7 @@ impl ServerCertVerifier for JoinVerifier {
         };
         let ca = ca.clone().into_owned();
         let cluster = tls::web_verifier(&ca).map_err(|error| {
-            refuse(
-                error.to_string(),
-                Error::InvalidCertificate(CertificateError::BadEncoding),
-            )
+            refuse(error.to_string(), Error::InvalidCertificate(CertificateError::BadEncoding))
         })?;
         let verified = cluster
             .verify_server_cert(certificate, chain, name, ocsp, now)
@@ -188,8 +168,6 @@ impl ServerCertVerifier for JoinVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        tls::provider()
-            .signature_verification_algorithms
-            .supported_schemes()
+        tls::provider().signature_verification_algorithms.supported_schemes()
     }
 }

@@ -69,9 +69,7 @@ mod tests {
 
     #[test]
     fn messages_come_out_as_they_went_in_however_they_are_cut() {
-        let message = Unwant {
-            task: "x".repeat(300),
-        };
+        let message = Unwant { task: "x".repeat(300) };
         let mut all = BytesMut::new();
         encode(&message, &mut all);
         encode(&Unwant::default(), &mut all);
@@ -89,14 +87,8 @@ mod tests {
     #[test]
     fn a_frame_that_announces_too_much_is_refused_before_it_is_read() {
         let mut buffer = BytesMut::from(&[0xff, 0xff, 0xff, 0xff][..]);
-        assert!(matches!(
-            decode::<Unwant>(&mut buffer),
-            Err(FrameError::TooLong(_))
-        ));
+        assert!(matches!(decode::<Unwant>(&mut buffer), Err(FrameError::TooLong(_))));
         let mut garbage = BytesMut::from(&[0, 0, 0, 2, 0xff, 0xff][..]);
-        assert!(matches!(
-            decode::<Unwant>(&mut garbage),
-            Err(FrameError::Unreadable(_))
-        ));
+        assert!(matches!(decode::<Unwant>(&mut garbage), Err(FrameError::Unreadable(_))));
     }
 }

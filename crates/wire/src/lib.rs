@@ -48,19 +48,13 @@ pub struct Statement {
 
 impl From<content::SignedStatement> for Statement {
     fn from(signed: content::SignedStatement) -> Self {
-        Self {
-            body: signed.body,
-            signature: signed.signature,
-        }
+        Self { body: signed.body, signature: signed.signature }
     }
 }
 
 impl From<Statement> for content::SignedStatement {
     fn from(told: Statement) -> Self {
-        Self {
-            body: told.body,
-            signature: told.signature,
-        }
+        Self { body: told.body, signature: told.signature }
     }
 }
 

@@ -126,38 +126,18 @@ mod tests {
         let signer = Signer::from_seed(&[1; 32]).expect("32 bytes");
         let verifier = signer.verifier();
         let task = TaskId::Blob(Digest::of(b"x"));
-        let ticket = Ticket {
-            task,
-            expires: 100,
-            node: "n1".into(),
-        }
-        .sign(&signer);
+        let ticket = Ticket { task, expires: 100, node: "n1".into() }.sign(&signer);
         assert_eq!(ticket.admit(&verifier, task, "n1", 99), Ok(()));
-        assert_eq!(
-            ticket.admit(&verifier, task, "n1", 100),
-            Err(TicketError::Expired)
-        );
-        assert_eq!(
-            ticket.admit(&verifier, task, "n2", 99),
-            Err(TicketError::OtherNode)
-        );
+        assert_eq!(ticket.admit(&verifier, task, "n1", 100), Err(TicketError::Expired));
+        assert_eq!(ticket.admit(&verifier, task, "n2", 99), Err(TicketError::OtherNode));
         let other = TaskId::Blob(Digest::of(b"y"));
-        assert_eq!(
-            ticket.admit(&verifier, other, "n1", 99),
-            Err(TicketError::OtherTask)
-        );
+        assert_eq!(ticket.admit(&verifier, other, "n1", 99), Err(TicketError::OtherTask));
         for index in 0..ticket.body.len() {
             let mut changed = ticket.clone();
             changed.body[index] ^= 1;
-            assert_eq!(
-                changed.admit(&verifier, task, "n1", 99),
-                Err(TicketError::Forged)
-            );
+            assert_eq!(changed.admit(&verifier, task, "n1", 99), Err(TicketError::Forged));
         }
         let none = SignedTicket::default();
-        assert_eq!(
-            none.admit(&verifier, task, "n1", 99),
-            Err(TicketError::Forged)
-        );
+        assert_eq!(none.admit(&verifier, task, "n1", 99), Err(TicketError::Forged));
     }
 }

@@ -143,11 +143,7 @@ impl Driver {
     /// Sees to it that every wanted task that no supernode sees to is searched for.
     pub(super) fn search(&mut self) {
         self.searches.retain(|_, search| !search.is_finished());
-        for task in self
-            .wants
-            .keys()
-            .filter(|task| !self.introduced.contains(task))
-        {
+        for task in self.wants.keys().filter(|task| !self.introduced.contains(task)) {
             if !self.searches.contains_key(task)
                 && let Some(live) = self.parts.engine.live(task)
             {
@@ -178,11 +174,7 @@ impl Driver {
         tokio::spawn(async move {
             let taken = introduce(connection, engine, &tickets, task, origins).await;
             // Nobody listens only when the process ends.
-            let _ = tell.send(if taken {
-                Told::Introduced(task)
-            } else {
-                Told::NotTaken(task)
-            });
+            let _ = tell.send(if taken { Told::Introduced(task) } else { Told::NotTaken(task) });
         });
     }
 

@@ -64,15 +64,9 @@ async fn ask(connection: &Connection, origin: &Origin) -> Option<Opened> {
             })
         }
         Origin::Registry(_) => return None,
-        Origin::Url { url, .. } => Asks::OpenUrl(OpenUrl {
-            url: url.to_string(),
-            digest: None,
-        }),
+        Origin::Url { url, .. } => Asks::OpenUrl(OpenUrl { url: url.to_string(), digest: None }),
     };
-    let request = Request {
-        request_id: String::new(),
-        asks: Some(asks),
-    };
+    let request = Request { request_id: String::new(), asks: Some(asks) };
     let mut stream = connection.open(&request).await.ok()?;
     stream.finish();
     stream.recv().await.ok()?

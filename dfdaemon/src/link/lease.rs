@@ -72,10 +72,7 @@ impl Transfers {
             });
         };
         if !lease.parent.is_empty() {
-            let peer = KnownPeer {
-                name: lease.parent.clone(),
-                address: lease.address.clone(),
-            };
+            let peer = KnownPeer { name: lease.parent.clone(), address: lease.address.clone() };
             self.engine.saw_peer(live.id(), peer);
         }
         let cancel = CancellationToken::new();
@@ -169,14 +166,7 @@ impl Transfer {
             priority: self.lease.priority(),
             request_id: format!("lease-{}", self.lease.lease),
         };
-        fetch_run(
-            &self.live,
-            &connection,
-            ask,
-            &self.download,
-            self.engine.metrics(),
-        )
-        .await
+        fetch_run(&self.live, &connection, ask, &self.download, self.engine.metrics()).await
     }
 
     async fn connection(&self) -> Result<Connection, Outcome> {
@@ -185,13 +175,10 @@ impl Transfer {
         }
         let expect = Expect::Node(self.lease.parent.clone());
         let endpoint = self.endpoint.get().ok_or(Outcome::Unreachable)?;
-        endpoint
-            .connect(&self.lease.address, expect)
-            .await
-            .map_err(|error| {
-                tracing::debug!(peer = %self.lease.parent, %error, "a peer is not reached");
-                Outcome::Unreachable
-            })
+        endpoint.connect(&self.lease.address, expect).await.map_err(|error| {
+            tracing::debug!(peer = %self.lease.parent, %error, "a peer is not reached");
+            Outcome::Unreachable
+        })
     }
 
     /// The end of a transfer that was cut off: what of its run is here now.
@@ -201,11 +188,6 @@ impl Transfer {
         for index in self.run.iter().filter(|index| present.contains(*index)) {
             pieces.insert(index);
         }
-        Fetched {
-            pieces,
-            bytes: 0,
-            took: started.elapsed(),
-            outcome,
-        }
+        Fetched { pieces, bytes: 0, took: started.elapsed(), outcome }
     }
 }

@@ -63,10 +63,7 @@ pub struct State {
 
 impl State {
     fn new(connection: Option<Connection>) -> Self {
-        Self {
-            connection,
-            since: Instant::now(),
-        }
+        Self { connection, since: Instant::now() }
     }
 }
 
@@ -92,15 +89,8 @@ impl Link {
         let (told_in, told) = mpsc::unbounded_channel();
         let (connection_in, connection) = watch::channel(State::new(None));
         let tell = told_in.clone();
-        let link = Self {
-            told: told_in,
-            connection,
-        };
-        let ends = LinkEnds {
-            tell,
-            told,
-            connection: connection_in,
-        };
+        let link = Self { told: told_in, connection };
+        let ends = LinkEnds { tell, told, connection: connection_in };
         (link, ends)
     }
 
@@ -110,10 +100,7 @@ impl Link {
     /// If there is none, or it does not answer.
     pub async fn ask<M: Message + Default>(&self, id: &str, asks: Asks) -> Result<M, LinkError> {
         let connection = self.connected().await.ok_or(LinkError::Away)?;
-        let request = Request {
-            request_id: id.to_owned(),
-            asks: Some(asks),
-        };
+        let request = Request { request_id: id.to_owned(), asks: Some(asks) };
         let conversation = async {
             let mut stream = connection.open(&request).await?;
             stream.finish();

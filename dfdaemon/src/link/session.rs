@@ -23,10 +23,7 @@ pub(super) async fn hold(
     driver: &mut Driver,
     connection: &Connection,
 ) -> Result<(), TransportError> {
-    let request = Request {
-        request_id: String::new(),
-        asks: Some(Asks::Control(Control {})),
-    };
+    let request = Request { request_id: String::new(), asks: Some(Asks::Control(Control {})) };
     let (mut out, mut incoming) = connection.open(&request).await?.split();
     say(&mut out, NodeSays::Hello(driver.parts.hello.clone())).await?;
     let welcome = tokio::time::timeout(WELCOME_WITHIN, incoming.recv::<FromSupernode>()).await;
@@ -43,10 +40,7 @@ pub(super) async fn hold(
         }
     });
     driver.transfers.supernode(connection.clone());
-    driver
-        .ends
-        .connection
-        .send_replace(State::new(Some(connection.clone())));
+    driver.ends.connection.send_replace(State::new(Some(connection.clone())));
     tell_all(driver, &mut out).await?;
     for task in driver.wants.keys().copied().collect::<Vec<_>>() {
         driver.introduce(connection, task);
@@ -175,10 +169,9 @@ fn fail(driver: &Driver, failed: TaskFailed) {
     let Ok(task) = wire::task(&failed.task) else {
         return;
     };
-    let failure = failed.failure.map_or_else(
-        || Failure::new(Kind::Other, "the supernode gave the task up"),
-        Failure::from,
-    );
+    let failure = failed
+        .failure
+        .map_or_else(|| Failure::new(Kind::Other, "the supernode gave the task up"), Failure::from);
     tracing::warn!(%task, error = %failure, "a task came to nothing");
     driver.parts.engine.fail(&task, failure, failed.drop);
 }

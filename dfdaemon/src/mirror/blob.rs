@@ -37,13 +37,7 @@ impl Mirror {
             answer.insert(header::CONTENT_LENGTH, live.layout().length().into());
             response
         } else {
-            body::ranged(
-                self.gateway.engine(),
-                &live,
-                headers,
-                &name,
-                asked.request_id,
-            )
+            body::ranged(self.gateway.engine(), &live, headers, &name, asked.request_id)
         };
         if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
             named(&mut response, &name, "application/octet-stream");

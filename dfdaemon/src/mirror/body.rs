@@ -27,14 +27,7 @@ pub(crate) fn ranged(
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             let told = format!("bytes {}-{}/{length}", bytes.start, bytes.end - 1);
             add_header(response.headers_mut(), "content-range", &told);
-            (
-                bytes,
-                if open {
-                    Eagerness::Window
-                } else {
-                    Eagerness::All
-                },
-            )
+            (bytes, if open { Eagerness::Window } else { Eagerness::All })
         }
         Part::Unsatisfiable => return unsatisfiable(length),
     };
@@ -49,9 +42,7 @@ pub(crate) fn ranged(
 
 /// The range asked for, unless it is bound (`If-Range`) to other bytes than these.
 fn asked_range<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let bound = headers
-        .get(header::IF_RANGE)
-        .and_then(|value| value.to_str().ok());
+    let bound = headers.get(header::IF_RANGE).and_then(|value| value.to_str().ok());
     if bound.is_some_and(|tag| tag.trim_matches('"') != name) {
         return None;
     }
@@ -65,11 +56,7 @@ fn unsatisfiable(length: u64) -> Response<Body> {
         format!("there are {length} bytes"),
     );
     let mut response = error.response();
-    add_header(
-        response.headers_mut(),
-        "content-range",
-        &format!("bytes */{length}"),
-    );
+    add_header(response.headers_mut(), "content-range", &format!("bytes */{length}"));
     response
 }
 

@@ -18,11 +18,7 @@ pub struct OciError {
 impl OciError {
     /// An error of `code` (distribution-spec, "Error Codes").
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-        }
+        Self { status, code, message: message.into() }
     }
 
     fn body(code: &str, message: &str) -> String {
@@ -35,10 +31,9 @@ impl OciError {
     pub fn response(self) -> Response<Body> {
         let mut response = Response::new(Body::from(Self::body(self.code, &self.message)));
         *response.status_mut() = self.status;
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     }
 }
@@ -99,12 +94,8 @@ fn refused(mut said: Said, unknown: &'static str, message: String) -> Response<B
             _ => "UNKNOWN",
         };
         said.body = OciError::body(code, &message).into_bytes();
-        said.headers
-            .retain(|header| !header.name.eq_ignore_ascii_case("content-type"));
-        said.headers.push(Header {
-            name: "content-type".into(),
-            value: "application/json".into(),
-        });
+        said.headers.retain(|header| !header.name.eq_ignore_ascii_case("content-type"));
+        said.headers.push(Header { name: "content-type".into(), value: "application/json".into() });
     }
     hand_on(said)
 }

@@ -32,9 +32,7 @@ impl Mirror {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return response;
         }
-        response
-            .headers_mut()
-            .insert(header::CONTENT_LENGTH, manifest.length.into());
+        response.headers_mut().insert(header::CONTENT_LENGTH, manifest.length.into());
         if !head {
             *response.body_mut() = Body::from(manifest.body.unwrap_or_default());
         }
@@ -43,13 +41,8 @@ impl Mirror {
 }
 
 /// Headers that we set ourselves, whatever the registry said.
-const OWN: [&str; 5] = [
-    "etag",
-    "content-type",
-    "content-length",
-    "docker-content-digest",
-    "x-request-id",
-];
+const OWN: [&str; 5] =
+    ["etag", "content-type", "content-length", "docker-content-digest", "x-request-id"];
 
 /// The media types that the client takes: clients send one line with all, or a line for each.
 fn accepted(headers: &HeaderMap) -> Vec<String> {

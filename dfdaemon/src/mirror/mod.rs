@@ -68,20 +68,14 @@ impl Mirror {
             (_, Err(error)) => return error.response(),
             (Ok(route), Ok(caller)) => (route, caller),
         };
-        let asked = |repository| Asked {
-            repository,
-            caller,
-            request_id: id.to_string(),
-        };
+        let asked = |repository| Asked { repository, caller, request_id: id.to_string() };
         match route {
             Route::Ping => ping(),
             Route::Manifest(repository, reference) => {
-                self.manifest(asked(repository), reference, head, &parts.headers)
-                    .await
+                self.manifest(asked(repository), reference, head, &parts.headers).await
             }
             Route::Blob(repository, digest) => {
-                self.blob(asked(repository), digest, head, &parts.headers)
-                    .await
+                self.blob(asked(repository), digest, head, &parts.headers).await
             }
             Route::Tags(repository, page) => self.tags(asked(repository), page).await,
             Route::Referrers(repository, digest, kind) => {
@@ -92,16 +86,11 @@ impl Mirror {
 }
 
 async fn handle(State(mirror): State<Mirror>, request: Request) -> Response<Body> {
-    let told = request
-        .headers()
-        .get(request_id::HEADER)
-        .and_then(|value| value.to_str().ok());
+    let told = request.headers().get(request_id::HEADER).and_then(|value| value.to_str().ok());
     let id = RequestId::accept(told);
     let registry = request.uri().query().and_then(|query| {
         let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-        pairs
-            .find(|(name, _)| name == "ns")
-            .map(|(_, value)| value.into_owned())
+        pairs.find(|(name, _)| name == "ns").map(|(_, value)| value.into_owned())
     });
     let span = tracing::info_span!("mirror", request = %id, method = %request.method(), path = request.uri().path());
     let answer = mirror.answer(request, id.clone());
@@ -117,11 +106,8 @@ async fn handle(State(mirror): State<Mirror>, request: Request) -> Response<Body
         };
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
     let headers = response.headers_mut();
-    headers.insert(
-        "docker-distribution-api-version",
-        HeaderValue::from_static("registry/2.0"),
-    );
-    error::add_header(headers, request_id::HEADER, &id.to_string());
+    headers.insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
+    error::add_header(headers, request_id::HEADER, id.as_ref());
     if let Some(registry) = registry {
         // distribution-spec, "Registry proxying": the proxy says for whom it answers.
         error::add_header(headers, "oci-namespace", &registry);
@@ -131,10 +117,9 @@ async fn handle(State(mirror): State<Mirror>, request: Request) -> Response<Body
 
 fn ping() -> Response<Body> {
     let mut response = Response::new(Body::from("{}"));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

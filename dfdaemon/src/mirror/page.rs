@@ -11,10 +11,7 @@ use crate::gateway::Asked;
 
 impl Mirror {
     pub(super) async fn tags(&self, asked: Asked, page: TagsPage) -> Response<Body> {
-        let page = registry::Page::Tags {
-            n: page.n,
-            last: page.last,
-        };
+        let page = registry::Page::Tags { n: page.n, last: page.last };
         self.page(asked, page).await
     }
 
@@ -24,10 +21,7 @@ impl Mirror {
         digest: Digest,
         artifact_type: Option<String>,
     ) -> Response<Body> {
-        let page = registry::Page::Referrers {
-            digest,
-            artifact_type,
-        };
+        let page = registry::Page::Referrers { digest, artifact_type };
         self.page(asked, page).await
     }
 

@@ -34,10 +34,7 @@ pub fn read(header: Option<&str>, length: u64) -> Part {
         Some((first, "")) => match number(first) {
             None | Some(0) => Part::All,
             Some(first) if first >= length => Part::Unsatisfiable,
-            Some(first) => Part::Some {
-                bytes: first..length,
-                open: true,
-            },
+            Some(first) => Part::Some { bytes: first..length, open: true },
         },
         Some((first, last)) => match (number(first), number(last)) {
             (Some(first), Some(last)) if first <= last => bounded(first, last, length),
@@ -50,10 +47,7 @@ fn bounded(first: u64, last: u64, length: u64) -> Part {
     if first >= length {
         return Part::Unsatisfiable;
     }
-    Part::Some {
-        bytes: first..last.saturating_add(1).min(length),
-        open: false,
-    }
+    Part::Some { bytes: first..last.saturating_add(1).min(length), open: false }
 }
 
 fn suffix(last: &str, length: u64) -> Part {
@@ -61,10 +55,7 @@ fn suffix(last: &str, length: u64) -> Part {
         None => Part::All,
         Some(0) => Part::Unsatisfiable,
         Some(_) if length == 0 => Part::Unsatisfiable,
-        Some(count) => Part::Some {
-            bytes: length.saturating_sub(count)..length,
-            open: false,
-        },
+        Some(count) => Part::Some { bytes: length.saturating_sub(count)..length, open: false },
     }
 }
 

@@ -75,11 +75,7 @@ pub fn read(path: &str, query: Option<&str>, default: Option<&str>) -> Result<Ro
     match kind {
         "manifests" => Ok(Route::Manifest(place(full)?, reference(last)?)),
         "blobs" => Ok(Route::Blob(place(full)?, digest(last)?)),
-        "referrers" => Ok(Route::Referrers(
-            place(full)?,
-            digest(last)?,
-            asked("artifactType"),
-        )),
+        "referrers" => Ok(Route::Referrers(place(full)?, digest(last)?, asked("artifactType"))),
         _ => Err(NoRoute::NotFound),
     }
 }
@@ -89,11 +85,7 @@ fn digest(text: &str) -> Result<Digest, NoRoute> {
 }
 
 fn reference(text: &str) -> Result<Reference, NoRoute> {
-    let wrong = if text.contains(':') {
-        NoRoute::Digest
-    } else {
-        NoRoute::Tag
-    };
+    let wrong = if text.contains(':') { NoRoute::Digest } else { NoRoute::Tag };
     Reference::parse(text).map_err(|_| wrong)
 }
 
@@ -145,11 +137,7 @@ mod tests {
         assert_eq!(local, Ok(repo("localhost", "x")));
         let by_default = tag("/v2/library/x/manifests/1", None, Some("docker.io"));
         assert_eq!(by_default, Ok(repo("docker.io", "library/x")));
-        let alias = tag(
-            "/v2/library/x/manifests/1",
-            Some("ns=registry-1.docker.io"),
-            None,
-        );
+        let alias = tag("/v2/library/x/manifests/1", Some("ns=registry-1.docker.io"), None);
         assert_eq!(alias, Ok(repo("docker.io", "library/x")));
         let nobody = tag("/v2/library/x/manifests/1", None, None);
         assert_eq!(nobody, Err(NoRoute::NoRegistry));
@@ -164,23 +152,13 @@ mod tests {
         let blob = read(&format!("/v2/a/blobs/blobs/{digest}"), ns, None);
         assert_eq!(blob, Ok(Route::Blob(repo("r.example", "a/blobs"), digest)));
         let tags = read("/v2/a/tags/list", Some("ns=r.example&n=3&last=v1"), None);
-        let page = TagsPage {
-            n: Some(3),
-            last: Some("v1".into()),
-        };
+        let page = TagsPage { n: Some(3), last: Some("v1".into()) };
         assert_eq!(tags, Ok(Route::Tags(repo("r.example", "a"), page)));
-        let referrers = read(
-            &format!("/v2/a/referrers/{digest}"),
-            Some("ns=r.example&artifactType=t"),
-            None,
-        );
+        let referrers =
+            read(&format!("/v2/a/referrers/{digest}"), Some("ns=r.example&artifactType=t"), None);
         assert_eq!(
             referrers,
-            Ok(Route::Referrers(
-                repo("r.example", "a"),
-                digest,
-                Some("t".into())
-            ))
+            Ok(Route::Referrers(repo("r.example", "a"), digest, Some("t".into())))
         );
     }
 

@@ -18,32 +18,23 @@ impl Answers {
             Ok(opened) => opened,
             Err(failure) => {
                 tracing::info!(node = %name, request = %request_id, error = %failure, "a blob is not to be had");
-                Opened {
-                    failure: Some(failure.into()),
-                    ..Opened::default()
-                }
+                Opened { failure: Some(failure.into()), ..Opened::default() }
             }
         }
     }
 
     async fn opened(&self, name: &str, ask: Open) -> Result<Opened, Failure> {
         let asked = Asked::read(ask.place)?;
-        let digest: Digest = ask
-            .digest
-            .parse()
-            .map_err(|error: content::DigestParseError| {
-                Failure::new(Kind::Invalid, error.to_string())
-            })?;
+        let digest: Digest = ask.digest.parse().map_err(|error: content::DigestParseError| {
+            Failure::new(Kind::Invalid, error.to_string())
+        })?;
         let live = self.blob(&asked, digest).await?;
         let task = live.id();
         let fresh_seconds = self.access.readable_for().as_secs();
         if ask.only_facts {
             return Ok(Opened {
                 statements: vec![
-                    self.swarm
-                        .sign(&live, content::Run::EMPTY, false)
-                        .remove(0)
-                        .into(),
+                    self.swarm.sign(&live, content::Run::EMPTY, false).remove(0).into(),
                 ],
                 fresh_seconds,
                 ..Opened::default()
@@ -73,9 +64,7 @@ impl Answers {
         });
         let known = self.known(&task);
         if known.is_some() {
-            self.access
-                .blob(&asked.repository, &digest, &asked.caller)
-                .await?;
+            self.access.blob(&asked.repository, &digest, &asked.caller).await?;
         }
         let first = known.is_none();
         let live = self.feeds.describe(task, origin).await?;
@@ -90,13 +79,10 @@ impl Answers {
     /// time still has to be granted it.
     async fn settle(&self, asked: &Asked, digest: Digest) -> Result<(), Failure> {
         if self.feeds.granted_to(&TaskId::Blob(digest), &asked.caller) {
-            self.access
-                .granted(&asked.repository, &digest, &asked.caller);
+            self.access.granted(&asked.repository, &digest, &asked.caller);
             return Ok(());
         }
-        self.access
-            .blob(&asked.repository, &digest, &asked.caller)
-            .await
+        self.access.blob(&asked.repository, &digest, &asked.caller).await
     }
 
     /// A task that the cache has, or that nodes told of.

@@ -16,10 +16,7 @@ impl Answers {
             Ok(answer) => answer,
             Err(failure) => {
                 tracing::info!(node = %name, request = %request_id, error = %failure, "a manifest is not to be had");
-                Manifested {
-                    failure: Some(failure.into()),
-                    ..Manifested::default()
-                }
+                Manifested { failure: Some(failure.into()), ..Manifested::default() }
             }
         }
     }
@@ -100,10 +97,7 @@ impl Answers {
         let bytes = self.feeds.whole(&live).await.inspect_err(|failure| {
             self.swarm.fail(task, failure);
         })?;
-        Ok(Body {
-            media_type: live.stored().media_type(),
-            bytes,
-        })
+        Ok(Body { media_type: live.stored().media_type(), bytes })
     }
 
     /// Leave to have the blobs that the manifest lists, as far as the repository is known to hold
@@ -137,10 +131,7 @@ fn headers(answer: &ManifestAnswer) -> Vec<Header> {
     answer
         .headers
         .iter()
-        .map(|(name, value)| Header {
-            name: name.clone(),
-            value: value.clone(),
-        })
+        .map(|(name, value)| Header { name: name.clone(), value: value.clone() })
         .collect()
 }
 

@@ -45,9 +45,6 @@ impl Asked {
             .map(Credential::new)
             .transpose()
             .map_err(|error| invalid(&error.to_string()))?;
-        Ok(Self {
-            repository,
-            caller: Caller::Client(credential),
-        })
+        Ok(Self { repository, caller: Caller::Client(credential) })
     }
 }

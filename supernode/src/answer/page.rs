@@ -10,16 +10,10 @@ impl Answers {
     /// Asks the registry for a page.
     pub async fn page(&self, request_id: &str, ask: Page) -> Paged {
         match self.paged(ask).await {
-            Ok(said) => Paged {
-                failure: None,
-                said: Some(said),
-            },
+            Ok(said) => Paged { failure: None, said: Some(said) },
             Err(failure) => {
                 tracing::info!(request = %request_id, error = %failure, "a page is not to be had");
-                Paged {
-                    failure: Some(failure.into()),
-                    said: None,
-                }
+                Paged { failure: Some(failure.into()), said: None }
             }
         }
     }
@@ -33,16 +27,10 @@ impl Answers {
                     .map_err(|error| Failure::new(Kind::Invalid, error.to_string()))?,
                 artifact_type: ask.artifact_type,
             },
-            None => registry::Page::Tags {
-                n: ask.n,
-                last: ask.last,
-            },
+            None => registry::Page::Tags { n: ask.n, last: ask.last },
         };
-        let passed = self
-            .access
-            .registries()
-            .get_page(&asked.repository, &page, &asked.caller)
-            .await?;
+        let passed =
+            self.access.registries().get_page(&asked.repository, &page, &asked.caller).await?;
         let header = |(name, value): (String, String)| Header { name, value };
         Ok(Said {
             status: u32::from(passed.status),

@@ -18,10 +18,7 @@ impl Answers {
             Ok(opened) => opened,
             Err(failure) => {
                 tracing::info!(node = %name, request = %request_id, error = %failure, "a URL is not to be had");
-                Opened {
-                    failure: Some(failure.into()),
-                    ..Opened::default()
-                }
+                Opened { failure: Some(failure.into()), ..Opened::default() }
             }
         }
     }
@@ -49,10 +46,7 @@ impl Answers {
     async fn url(&self, url: Url, expected: Option<Digest>) -> Result<Arc<LiveTask>, Failure> {
         let stream = self.access.registries().open_url(&url, 0.., &[]).await?;
         let task = name(&url, expected, &stream)?;
-        let origin = Origin::Url {
-            url,
-            etag: stream.etag.clone(),
-        };
+        let origin = Origin::Url { url, etag: stream.etag.clone() };
         let known = self.known(&task).is_some();
         let stream = OriginStream::url(stream, 0)?;
         let live = self.feeds.adopt(task, origin, stream).await?;

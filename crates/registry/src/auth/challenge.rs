@@ -56,11 +56,7 @@ impl Raw {
         Some(Bearer {
             realm: Url::parse(self.parameter("realm")?).ok()?,
             service: self.parameter("service").map(str::to_owned),
-            scopes: scopes
-                .split_ascii_whitespace()
-                .take(MOST_SCOPES)
-                .map(str::to_owned)
-                .collect(),
+            scopes: scopes.split_ascii_whitespace().take(MOST_SCOPES).map(str::to_owned).collect(),
         })
     }
 }
@@ -87,10 +83,7 @@ fn parse(line: &str) -> Vec<Raw> {
                 rest = after;
             }
             (None, _) => {
-                challenges.push(Raw {
-                    scheme: name,
-                    parameters: Vec::new(),
-                });
+                challenges.push(Raw { scheme: name, parameters: Vec::new() });
                 rest = after;
             }
             (Some(_), None) => return challenges,
@@ -151,10 +144,7 @@ mod tests {
             )
         );
         assert_eq!(best(&[r#"Basic realm="x""#]), Some(Challenge::Basic));
-        assert_eq!(
-            best(&["bearer realm=https://a/t"]),
-            bearer("https://a/t", None, &[])
-        );
+        assert_eq!(best(&["bearer realm=https://a/t"]), bearer("https://a/t", None, &[]));
     }
 
     #[test]
@@ -164,10 +154,7 @@ mod tests {
         assert_eq!(best(&[r#"Basic realm="q, Bearer""#, offer]), wanted);
         let both = format!(r#"Negotiate abc==, Basic realm="x", {offer}"#);
         assert_eq!(best(&[&both]), wanted);
-        assert_eq!(
-            best(&[r#"Bearer error="x", realm="https:\/\/a/t", scope="x y""#]),
-            wanted
-        );
+        assert_eq!(best(&[r#"Bearer error="x", realm="https:\/\/a/t", scope="x y""#]), wanted);
     }
 
     #[test]

@@ -201,10 +201,7 @@ impl Exchange<'_> {
             .map_err(|_| Error::protocol(&host, "a token realm's answer is not JSON"))?;
         let token = answer.token.as_ref().or(answer.access_token.as_ref());
         let Some(token) = token.filter(|token| !token.is_empty()) else {
-            return Err(Error::protocol(
-                &host,
-                "a token realm's answer has no token",
-            ));
+            return Err(Error::protocol(&host, "a token realm's answer has no token"));
         };
         let token = Zeroizing::new(token.clone());
         self.bearer(&token, lifetime(answer.expires_in)).map(Some)
@@ -213,10 +210,7 @@ impl Exchange<'_> {
     fn bearer(&self, token: &str, lifetime: Duration) -> Result<Grant, Error> {
         let value = Zeroizing::new(format!("Bearer {token}"));
         let header = sensitive(&value).ok_or_else(|| {
-            Error::protocol(
-                &self.upstream.registry,
-                "its token cannot stand in a header",
-            )
+            Error::protocol(&self.upstream.registry, "its token cannot stand in a header")
         })?;
         Ok(Grant::new(header, lifetime))
     }
@@ -260,10 +254,7 @@ mod tests {
     fn never_more_than_pull() {
         for (scope, asked) in [
             ("repository:a/b:pull", Some("repository:a/b:pull")),
-            (
-                "repository:a/b:pull,push,delete",
-                Some("repository:a/b:pull"),
-            ),
+            ("repository:a/b:pull,push,delete", Some("repository:a/b:pull")),
             ("repository:a:5000/b:*", Some("repository:a:5000/b:pull")),
             ("registry:catalog:*", None),
             ("aws", Some("aws")),

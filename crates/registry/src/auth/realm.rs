@@ -114,10 +114,7 @@ mod tests {
     #[test]
     fn relatives() {
         for (registry, realm) in [
-            (
-                "https://registry-1.docker.io",
-                "https://auth.docker.io/token",
-            ),
+            ("https://registry-1.docker.io", "https://auth.docker.io/token"),
             ("https://registry.gitlab.com", "https://gitlab.com/jwt/auth"),
             ("https://quay.io", "https://quay.io/v2/auth"),
             ("https://quay.io", "https://quay.io:8443/v2/auth"),
@@ -134,22 +131,10 @@ mod tests {
     fn strangers() {
         for (registry, realm) in [
             ("https://registry-1.docker.io", "https://evil.example/token"),
-            (
-                "https://registry-1.docker.io",
-                "https://docker.io.evil/token",
-            ),
-            (
-                "https://registry-1.docker.io",
-                "https://evildocker.io/token",
-            ),
-            (
-                "https://registry-1.docker.io",
-                "http://auth.docker.io/token",
-            ),
-            (
-                "https://registry-1.docker.io",
-                "https://u:p@auth.docker.io/token",
-            ),
+            ("https://registry-1.docker.io", "https://docker.io.evil/token"),
+            ("https://registry-1.docker.io", "https://evildocker.io/token"),
+            ("https://registry-1.docker.io", "http://auth.docker.io/token"),
+            ("https://registry-1.docker.io", "https://u:p@auth.docker.io/token"),
             ("https://good.co.uk", "https://evil.co.uk/"),
             ("https://good.io", "https://evil.io/"),
             ("https://good.io", "https://io/"),
@@ -167,11 +152,7 @@ mod tests {
         let (registry, realm) = ("https://nvcr.io", "https://authn.nvidia.com/token");
         assert!(!admits(registry, realm, &[]));
         assert!(admits(registry, realm, &["AUTHN.nvidia.com"]));
-        assert!(!admits(
-            registry,
-            "http://authn.nvidia.com/",
-            &["authn.nvidia.com"]
-        ));
+        assert!(!admits(registry, "http://authn.nvidia.com/", &["authn.nvidia.com"]));
         assert!(admits("https://a", "https://b:81/", &["b:81"]));
         assert!(!admits("https://a", "https://b:82/", &["b:81"]));
     }

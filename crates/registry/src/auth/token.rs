@@ -32,10 +32,7 @@ impl Grant {
     /// A grant for `lifetime`, to be renewed a little before.
     pub(crate) fn new(header: HeaderValue, lifetime: Duration) -> Self {
         let margin = (lifetime / 10).min(Duration::from_secs(30));
-        Self {
-            header,
-            fresh_until: Instant::now() + (lifetime - margin),
-        }
+        Self { header, fresh_until: Instant::now() + (lifetime - margin) }
     }
 }
 
@@ -116,8 +113,7 @@ impl Slot {
             (Some(held), _) if held.grant.fresh_until > Instant::now() => Ok(Some(held.clone())),
             (Some(_), Some(challenge)) => {
                 let challenge = challenge.clone();
-                self.exchange(&mut state, before, &challenge, exchange)
-                    .await
+                self.exchange(&mut state, before, &challenge, exchange).await
             }
             _ => Ok(None),
         }

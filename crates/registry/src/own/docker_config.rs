@@ -47,10 +47,8 @@ const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 /// else the file itself.
 pub(super) async fn find(path: &Path, registry: &str) -> Result<Option<Secret>, Failure> {
     let text = read(path).await?;
-    let failed = |what: &str| Failure::File {
-        path: path.display().to_string(),
-        what: what.to_owned(),
-    };
+    let failed =
+        |what: &str| Failure::File { path: path.display().to_string(), what: what.to_owned() };
     // The parser's own message could quote a piece of the file.
     let config: DockerConfig =
         serde_json::from_str(&text).map_err(|_| failed("not a docker configuration"))?;
@@ -85,13 +83,9 @@ fn lookup<'a, T>(entries: &'a HashMap<String, T>, registry: &str) -> Option<(&'a
 /// The registry that a key means: `https://index.docker.io/v1/` is docker.io, `https://a/v2/` is a.
 /// A key with another path is for a part of a registry, and means none here.
 fn host_of(key: &str) -> &str {
-    let without_scheme = key
-        .strip_prefix("https://")
-        .or_else(|| key.strip_prefix("http://"))
-        .unwrap_or(key);
-    let (host, path) = without_scheme
-        .split_once('/')
-        .unwrap_or((without_scheme, ""));
+    let without_scheme =
+        key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
+    let (host, path) = without_scheme.split_once('/').unwrap_or((without_scheme, ""));
     match (host, path.trim_end_matches('/')) {
         ("docker.io" | "index.docker.io" | "registry-1.docker.io", "" | "v1" | "v2") => "docker.io",
         (host, "" | "v1" | "v2") => host,
@@ -109,10 +103,7 @@ fn secret(entry: &Entry) -> Result<Option<Secret>, &'static str> {
         return Ok(Some(Secret::Bearer(token)));
     }
     let (username, password) = if entry.auth.is_empty() {
-        (
-            entry.username.clone(),
-            Zeroizing::new(entry.password.clone()),
-        )
+        (entry.username.clone(), Zeroizing::new(entry.password.clone()))
     } else {
         pair(&entry.auth).ok_or("an `auth` is not base64 of a name, a colon and a password")?
     };
@@ -178,21 +169,14 @@ mod tests {
             ("e.example", "none"),
             ("f.example", "none"),
         ] {
-            assert_eq!(
-                shown(in_file(FILE, registry).await.unwrap()),
-                expected,
-                "{registry}"
-            );
+            assert_eq!(shown(in_file(FILE, registry).await.unwrap()), expected, "{registry}");
         }
     }
 
     #[tokio::test]
     async fn a_broken_file_is_an_error_that_does_not_quote_it() {
-        for bad in [
-            r#"{"auths": "s3cret"}"#,
-            "s3cret",
-            r#"{"auths": {"a": {"auth": "s3cret!"}}}"#,
-        ] {
+        for bad in [r#"{"auths": "s3cret"}"#, "s3cret", r#"{"auths": {"a": {"auth": "s3cret!"}}}"#]
+        {
             let error = in_file(bad, "a").await.unwrap_err();
             assert!(!format!("{error} {error:?}").contains("s3cret"));
         }

@@ -28,15 +28,9 @@ struct Answer {
 
 /// Asks the helper `name` for `host`; none if it has nothing for it.
 pub(super) async fn get(name: &str, host: &str) -> Result<Option<Secret>, Failure> {
-    let failed = |what: String| Failure::Helper {
-        name: name.to_owned(),
-        what,
-    };
+    let failed = |what: String| Failure::Helper { name: name.to_owned(), what };
     // The name becomes part of a program's name: no paths, no surprises.
-    if !name
-        .bytes()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
-    {
+    if !name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.')) {
         return Err(failed("not a helper's name".to_owned()));
     }
     let child = Command::new(format!("docker-credential-{name}"))
@@ -53,9 +47,7 @@ pub(super) async fn get(name: &str, host: &str) -> Result<Option<Secret>, Failur
         Err(_) => return Err(failed(format!("no answer in {TIMEOUT:?}"))),
     };
     if success {
-        return read(&output)
-            .map(Some)
-            .map_err(|what| failed(what.to_owned()));
+        return read(&output).map(Some).map_err(|what| failed(what.to_owned()));
     }
     // The one failure that the protocol gives a fixed text.
     if output.starts_with(b"credentials not found") {
@@ -81,10 +73,7 @@ fn read(output: &[u8]) -> Result<Secret, &'static str> {
     let secret = Zeroizing::new(answer.secret.clone());
     Ok(match answer.username.as_str() {
         IDENTITY_TOKEN => Secret::Identity(secret),
-        username => Secret::Password {
-            username: username.to_owned(),
-            password: secret,
-        },
+        username => Secret::Password { username: username.to_owned(), password: secret },
     })
 }
 
@@ -106,10 +95,7 @@ mod tests {
             read(r#"{"ServerURL":"a","Username":"<token>","Secret":"s"}"#),
             Ok(Secret::Identity(_))
         ));
-        assert!(matches!(
-            read(r#"{"Username":"u","Secret":"s"}"#),
-            Ok(Secret::Password { .. })
-        ));
+        assert!(matches!(read(r#"{"Username":"u","Secret":"s"}"#), Ok(Secret::Password { .. })));
         assert!(read("s3cret").is_err_and(|what| !what.contains("s3cret")));
     }
 }

@@ -21,10 +21,7 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 #[derive(Clone)]
 pub(crate) enum Secret {
     /// A user's name and password.
-    Password {
-        username: String,
-        password: Zeroizing<String>,
-    },
+    Password { username: String, password: Zeroizing<String> },
     /// A refresh token, which buys access tokens.
     Identity(Zeroizing<String>),
     /// A bearer token as it is.
@@ -63,11 +60,7 @@ pub(crate) async fn load(
     config: &CredentialsConfig,
     registry: &str,
 ) -> Result<Option<Secret>, Error> {
-    let found = match (
-        &config.username,
-        &config.password_file,
-        &config.docker_config,
-    ) {
+    let found = match (&config.username, &config.password_file, &config.docker_config) {
         (Some(username), Some(path), _) => password(username, path).await.map(Some),
         (_, _, Some(path)) => docker_config::find(path, registry).await,
         _ => Ok(None),
@@ -89,10 +82,7 @@ async fn password(username: &str, path: &Path) -> Result<Secret, Failure> {
 }
 
 async fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let failed = |what: String| Failure::File {
-        path: path.display().to_string(),
-        what,
-    };
+    let failed = |what: String| Failure::File { path: path.display().to_string(), what };
     let file = tokio::fs::File::open(path).await;
     let file = file.map_err(|e| failed(e.to_string()))?;
     let mut text = Zeroizing::new(String::new());
@@ -113,12 +103,7 @@ mod tests {
     async fn a_password_file_may_end_its_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
-        for (text, expected) in [
-            ("p w\n", "p w"),
-            ("p\r\n", "p"),
-            ("p", "p"),
-            ("p\n\n", "p\n"),
-        ] {
+        for (text, expected) in [("p w\n", "p w"), ("p\r\n", "p"), ("p", "p"), ("p\n\n", "p\n")] {
             std::fs::write(&path, text).unwrap();
             let config = CredentialsConfig {
                 username: Some("u".into()),
@@ -138,10 +123,7 @@ mod tests {
             password_file: Some(path),
             docker_config: None,
         };
-        assert!(matches!(
-            load(&gone, "a").await,
-            Err(Error::Credentials { .. })
-        ));
+        assert!(matches!(load(&gone, "a").await, Err(Error::Credentials { .. })));
     }
 
     #[test]

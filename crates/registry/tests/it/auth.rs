@@ -55,9 +55,7 @@ async fn head(
     caller: &Caller,
 ) -> Result<BlobInfo, Error> {
     let digest = Digest::of(b"the blob");
-    registries
-        .blob_head(&server.repository(), &digest, caller)
-        .await
+    registries.blob_head(&server.repository(), &digest, caller).await
 }
 
 /// Own credentials from a file in a folder that lives as long as the test.
@@ -103,20 +101,11 @@ impl Own {
 async fn anonymous_access_is_learned_by_get_and_kept() {
     let (server, _) = with_realm(|realm, _| realm.issue(300)).await;
     let registries = client([server.config()]);
-    assert_eq!(
-        head(&registries, &server, &ANONYMOUS).await.unwrap().length,
-        100
-    );
+    assert_eq!(head(&registries, &server, &ANONYMOUS).await.unwrap().length, 100);
     let seen = server.seen();
     assert_eq!(seen.len(), 3, "a question, a token, an answer");
-    assert_eq!(
-        (seen[1].method.as_str(), seen[1].authorization()),
-        ("GET", None)
-    );
-    assert_eq!(
-        seen[1].query,
-        "service=svc&scope=repository%3Ateam%2Fapp%3Apull"
-    );
+    assert_eq!((seen[1].method.as_str(), seen[1].authorization()), ("GET", None));
+    assert_eq!(seen[1].query, "service=svc&scope=repository%3Ateam%2Fapp%3Apull");
     head(&registries, &server, &ANONYMOUS).await.unwrap();
     assert_eq!(server.seen().len(), 4, "the token is used again");
     // Ourselves without credentials are anonymous too.
@@ -155,11 +144,7 @@ async fn a_denial_is_shared_too_and_the_first_challenge_handed_on() {
         assert_eq!(refusal.status, 401);
         assert!(refusal.www_authenticate[0].contains("repository:team/app:pull"));
     }
-    assert!(
-        server.count("/token") < 5,
-        "{} times",
-        server.count("/token")
-    );
+    assert!(server.count("/token") < 5, "{} times", server.count("/token"));
 }
 
 #[tokio::test]
@@ -238,10 +223,7 @@ async fn a_realm_that_knows_no_post_is_asked_by_get() {
     head(&registries, &server, &Caller::Own).await.unwrap();
     let seen = server.seen();
     assert_eq!(seen[2].authorization(), Some("Basic dXMmZXI6cGFzcz13b3Jk"));
-    assert_eq!(
-        (seen[2].method.as_str(), seen[2].body.as_str()),
-        ("GET", "")
-    );
+    assert_eq!((seen[2].method.as_str(), seen[2].body.as_str()), ("GET", ""));
 }
 
 #[tokio::test]
@@ -253,11 +235,7 @@ async fn an_identity_token_buys_a_token() {
     let asked = &server.seen()[1];
     assert_eq!(asked.method, "POST");
     for part in ["grant_type=refresh_token", "refresh_token=refr%2Fesh"] {
-        assert!(
-            asked.body.split('&').any(|p| p == part),
-            "{part} in {}",
-            asked.body
-        );
+        assert!(asked.body.split('&').any(|p| p == part), "{part} in {}", asked.body);
     }
 }
 
@@ -272,20 +250,10 @@ async fn basic_is_met_with_a_password_and_kept() {
     let own = Own::new();
     let registries = client([own.docker(&server, r#"{"auth": "dTpw"}"#)]);
     for _ in 0..2 {
-        assert_eq!(
-            head(&registries, &server, &Caller::Own)
-                .await
-                .unwrap()
-                .length,
-            5
-        );
+        assert_eq!(head(&registries, &server, &Caller::Own).await.unwrap().length, 5);
     }
     assert_eq!(server.seen().len(), 3);
-    assert_eq!(
-        server.seen()[0].authorization(),
-        None,
-        "nothing is sent unasked"
-    );
+    assert_eq!(server.seen()[0].authorization(), None, "nothing is sent unasked");
     // An anonymous client does not get what our credentials would.
     let error = head(&registries, &server, &ANONYMOUS).await;
     assert!(matches!(error, Err(Error::Refused(r)) if r.www_authenticate == ["Basic realm=\"x\""]));
@@ -300,16 +268,10 @@ async fn our_credentials_serve_local_clients_only_where_it_says_so() {
     .await;
     let own = Own::new();
     let closed = client([own.password(&server)]);
-    assert!(matches!(
-        head(&closed, &server, &ANONYMOUS).await,
-        Err(Error::Refused(_))
-    ));
+    assert!(matches!(head(&closed, &server, &ANONYMOUS).await, Err(Error::Refused(_))));
     head(&closed, &server, &Caller::Own).await.unwrap();
     // The token that we hold ourselves does not leak to them either.
-    assert!(matches!(
-        head(&closed, &server, &ANONYMOUS).await,
-        Err(Error::Refused(_))
-    ));
+    assert!(matches!(head(&closed, &server, &ANONYMOUS).await, Err(Error::Refused(_))));
     let mut config = own.password(&server);
     config.serve_local_clients = true;
     head(&client([config]), &server, &ANONYMOUS).await.unwrap();
@@ -346,10 +308,7 @@ async fn a_configured_realm_is_asked_within_the_address_policy() {
     let mut config = server.config();
     config.token_realms = vec!["localhost".into()];
     let error = head(&client([config.clone()]), &server, &ANONYMOUS).await;
-    assert!(
-        matches!(error, Err(Error::AddressDenied { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, Err(Error::AddressDenied { .. })), "{error:?}");
     assert!(elsewhere.seen().is_empty());
     config.allow_loopback = true;
     head(&client([config]), &server, &ANONYMOUS).await.unwrap();
@@ -376,9 +335,7 @@ async fn a_busy_realm_is_asked_again() {
         _ => realm.issue(300),
     })
     .await;
-    head(&client([server.config()]), &server, &ANONYMOUS)
-        .await
-        .unwrap();
+    head(&client([server.config()]), &server, &ANONYMOUS).await.unwrap();
     assert_eq!(server.count("/token"), 2);
 }
 
@@ -390,11 +347,7 @@ async fn a_token_is_renewed_before_it_expires() {
     tokio::time::sleep(Duration::from_millis(950)).await;
     head(&registries, &server, &ANONYMOUS).await.unwrap();
     let paths: Vec<_> = server.seen().iter().map(|s| s.path == "/token").collect();
-    assert_eq!(
-        paths,
-        [false, true, false, true, false],
-        "the registry did not have to ask"
-    );
+    assert_eq!(paths, [false, true, false, true, false], "the registry did not have to ask");
 }
 
 /// A server whose blob is cut in the middle, and whose token is void from then on.
@@ -430,21 +383,11 @@ async fn a_token_that_runs_out_in_mid_pull_is_renewed() {
         let opened = registries.open_blob(&repository, &digest, Span::ALL, &Caller::Own);
         streams.push(opened.await.unwrap());
     }
-    let [first, second] = streams.as_mut_slice() else {
-        unreachable!()
-    };
+    let [first, second] = streams.as_mut_slice() else { unreachable!() };
     let (first, second) = tokio::join!(read(first), read(second));
     assert!(first.unwrap() == object && second.unwrap() == object);
-    assert_eq!(
-        server.count("/token"),
-        2,
-        "one to begin with, one renewal for both"
-    );
-    let resumed = server
-        .seen()
-        .iter()
-        .filter(|s| s.range_start() == Some(40_000))
-        .count();
+    assert_eq!(server.count("/token"), 2, "one to begin with, one renewal for both");
+    let resumed = server.seen().iter().filter(|s| s.range_start() == Some(40_000)).count();
     assert!(resumed >= 2);
 }
 

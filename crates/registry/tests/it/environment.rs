@@ -58,9 +58,7 @@ async fn through_proxy() {
     let remote = Repository::new("r.invalid", "a").unwrap();
     let info = registries.blob_head(&remote, &digest, &caller).await;
     assert_eq!(info.unwrap().length, 33, "from the proxy");
-    let info = registries
-        .blob_head(&here.repository(), &digest, &caller)
-        .await;
+    let info = registries.blob_head(&here.repository(), &digest, &caller).await;
     assert_eq!(info.unwrap().length, 11, "directly");
 }
 
@@ -102,10 +100,7 @@ async fn with_helper() {
         (format!(r#"{{"credHelpers": {{"{host}": "fake"}}}}"#), true),
         (r#"{"credsStore": "fake"}"#.to_owned(), true),
         (r#"{"credsStore": "missing"}"#.to_owned(), false),
-        (
-            r#"{"credHelpers": {"other.example": "fake"}}"#.to_owned(),
-            false,
-        ),
+        (r#"{"credHelpers": {"other.example": "fake"}}"#.to_owned(), false),
     ] {
         std::fs::write(&path, &file).unwrap();
         let mut config = server.config();
@@ -114,9 +109,7 @@ async fn with_helper() {
             ..CredentialsConfig::default()
         });
         let registries = client([config]);
-        let head = registries
-            .blob_head(&server.repository(), &Digest::of(b"x"), &caller)
-            .await;
+        let head = registries.blob_head(&server.repository(), &Digest::of(b"x"), &caller).await;
         assert_eq!(head.is_ok(), works, "{file}: {head:?}");
     }
     helper_that_knows_nothing(&server, &path).await;
@@ -137,9 +130,7 @@ async fn helper_that_knows_nothing(server: &Server, path: &std::path::Path) {
         });
         let repository = Repository::new(alias, "a").unwrap();
         let registries = client([config]);
-        let head = registries
-            .blob_head(&repository, &Digest::of(b"x"), &Caller::Own)
-            .await;
+        let head = registries.blob_head(&repository, &Digest::of(b"x"), &Caller::Own).await;
         assert_eq!(head.is_ok(), works, "{alias}: {head:?}");
     }
 }

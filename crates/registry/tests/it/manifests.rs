@@ -12,11 +12,7 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const BODY: &str = r#"{"mediaType":"application/vnd.inside+json"}"#;
 
 fn request(method: ManifestMethod) -> ManifestRequest {
-    ManifestRequest {
-        method,
-        accept: Vec::new(),
-        if_none_match: None,
-    }
+    ManifestRequest { method, accept: Vec::new(), if_none_match: None }
 }
 
 async fn get(server: &Server, reference: &str) -> Result<ManifestAnswer, Error> {
@@ -40,10 +36,7 @@ async fn a_manifest_comes_with_what_the_client_needs() {
     let server = Server::start(|_| {
         Answer::new(200, BODY)
             .header("content-type", format!("{INDEX}; charset=utf-8"))
-            .header(
-                "docker-content-digest",
-                Digest::of(BODY.as_bytes()).to_string(),
-            )
+            .header("docker-content-digest", Digest::of(BODY.as_bytes()).to_string())
             .header("etag", "\"e\"")
             .header("ratelimit-remaining", "99;w=21600")
             .header("set-cookie", "no=business")
@@ -77,16 +70,10 @@ async fn accept_and_conditions_are_the_clients() {
         ..request(ManifestMethod::Get)
     };
     let answer = ask(&server, "latest", &conditional).await.unwrap();
-    assert_eq!(
-        (answer.status, answer.digest, answer.body),
-        (304, digest, None)
-    );
+    assert_eq!((answer.status, answer.digest, answer.body), (304, digest, None));
     let seen = &server.seen()[0];
     assert_eq!(seen.header("accept"), Some("a/b, c/d;q=0.5"));
-    assert_eq!(
-        seen.header("if-none-match"),
-        conditional.if_none_match.as_deref()
-    );
+    assert_eq!(seen.header("if-none-match"), conditional.if_none_match.as_deref());
 }
 
 #[tokio::test]
@@ -108,9 +95,7 @@ async fn not_modified_without_a_digest_is_asked_outright() {
 #[tokio::test]
 async fn a_head_that_tells_too_little_is_followed_by_a_get() {
     let server = Server::start(|_| Answer::new(200, BODY).header("content-type", INDEX)).await;
-    let answer = ask(&server, "latest", &request(ManifestMethod::Head))
-        .await
-        .unwrap();
+    let answer = ask(&server, "latest", &request(ManifestMethod::Head)).await.unwrap();
     assert_eq!(answer.digest, Digest::of(BODY.as_bytes()));
     assert_eq!(answer.body, None);
     let methods: Vec<_> = server.seen().into_iter().map(|s| s.method).collect();
@@ -137,20 +122,15 @@ async fn other_bytes_than_were_named_are_refused() {
     assert!(matches!(error, Error::DigestMismatch { .. }), "{error:?}");
     let asked = Digest::of(BODY.as_bytes()).to_string();
     let head = ask(&by_header, &asked, &request(ManifestMethod::Head)).await;
-    assert!(
-        matches!(head, Err(Error::DigestMismatch { .. })),
-        "{head:?}"
-    );
+    assert!(matches!(head, Err(Error::DigestMismatch { .. })), "{head:?}");
 }
 
 #[tokio::test]
 async fn a_manifest_has_a_largest_size() {
     let limit = 4 << 20;
-    for (size, declared, fits) in [
-        (limit, true, true),
-        (limit + 1, true, false),
-        (limit + 1, false, false),
-    ] {
+    for (size, declared, fits) in
+        [(limit, true, true), (limit + 1, true, false), (limit + 1, false, false)]
+    {
         let server = Server::start(move |_| {
             let answer = Answer::new(200, vec![b' '; size]).header("content-type", INDEX);
             if declared { answer } else { answer.chunked() }
@@ -159,10 +139,7 @@ async fn a_manifest_has_a_largest_size() {
         let answer = get(&server, "latest").await;
         match answer {
             Ok(answer) => assert!(fits && answer.length == limit as u64),
-            Err(error) => assert!(
-                !fits && matches!(error, Error::TooLarge { .. }),
-                "{error:?}"
-            ),
+            Err(error) => assert!(!fits && matches!(error, Error::TooLarge { .. }), "{error:?}"),
         }
     }
 }
@@ -170,9 +147,7 @@ async fn a_manifest_has_a_largest_size() {
 #[tokio::test]
 async fn a_compressed_answer_is_refused() {
     let server = Server::start(|_| {
-        Answer::new(200, BODY)
-            .header("content-type", INDEX)
-            .header("content-encoding", "gzip")
+        Answer::new(200, BODY).header("content-type", INDEX).header("content-encoding", "gzip")
     })
     .await;
     let error = get(&server, "latest").await.unwrap_err();
@@ -203,10 +178,7 @@ async fn a_refusal_is_handed_through() {
     assert_eq!(refusal.www_authenticate.len(), 2);
     assert!(refusal.www_authenticate[0].starts_with("Bearer realm=\"https://auth.example/token\""));
     assert_eq!(refusal.content_type.as_deref(), Some("application/json"));
-    assert_eq!(
-        &refusal.body[..],
-        br#"{"errors":[{"code":"UNAUTHORIZED"}]}"#
-    );
+    assert_eq!(&refusal.body[..], br#"{"errors":[{"code":"UNAUTHORIZED"}]}"#);
     let names: Vec<_> = refusal.headers.iter().map(|(n, _)| n.as_str()).collect();
     assert_eq!(names, ["ratelimit-limit", "retry-after"]);
     assert_eq!(refusal.retry_after.map(|d| d.as_secs()), Some(7));
@@ -237,31 +209,16 @@ async fn lists_are_passed_through() {
     let digest = Digest::of(b"x");
     for (page, uri) in [
         (
-            Page::Tags {
-                n: Some(5),
-                last: Some("v1&n=9".into()),
-            },
+            Page::Tags { n: Some(5), last: Some("v1&n=9".into()) },
             "/v2/team/app/tags/list?n=5&last=v1%26n%3D9".to_owned(),
         ),
+        (Page::Tags { n: None, last: None }, "/v2/team/app/tags/list".to_owned()),
         (
-            Page::Tags {
-                n: None,
-                last: None,
-            },
-            "/v2/team/app/tags/list".to_owned(),
-        ),
-        (
-            Page::Referrers {
-                digest,
-                artifact_type: Some("a/b".into()),
-            },
+            Page::Referrers { digest, artifact_type: Some("a/b".into()) },
             format!("/v2/team/app/referrers/{digest}?artifactType=a%2Fb"),
         ),
     ] {
-        let passed = registries
-            .get_page(&server.repository(), &page, &ANONYMOUS)
-            .await
-            .unwrap();
+        let passed = registries.get_page(&server.repository(), &page, &ANONYMOUS).await.unwrap();
         assert_eq!((passed.status, &passed.body[..]), (200, &b"{}"[..]));
         assert_eq!(passed.headers.len(), 2);
         assert_eq!(server.seen().last().unwrap().uri, uri);
@@ -275,9 +232,7 @@ async fn what_is_not_admitted_is_not_asked() {
     assert!(!registries.admits(&server.host()));
     let (repository, request) = (server.repository(), request(ManifestMethod::Get));
     let reference = Reference::Tag("latest".into());
-    let error = registries
-        .manifest(&repository, &reference, &request, &ANONYMOUS)
-        .await;
+    let error = registries.manifest(&repository, &reference, &request, &ANONYMOUS).await;
     assert!(matches!(error, Err(Error::NotAdmitted { .. })));
     assert!(server.seen().is_empty());
 }

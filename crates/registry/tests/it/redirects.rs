@@ -12,9 +12,7 @@ fn caller() -> Caller {
 async fn pull(server: &Server, config: RegistryConfig) -> Result<Vec<u8>, Error> {
     let registries = client([config]);
     let digest = Digest::of(b"the blob");
-    let opened = registries
-        .open_blob(&server.repository(), &digest, 10.., &caller())
-        .await;
+    let opened = registries.open_blob(&server.repository(), &digest, 10.., &caller()).await;
     read(&mut opened?).await
 }
 
@@ -57,10 +55,7 @@ async fn at_home_authorization_is_sent_again_but_not_after_a_detour() {
 
     let elsewhere = Server::start(|seen| Answer::redirect(seen.query.clone())).await;
     let around = Server::start_with(make(Some(elsewhere.url("/"))), None).await;
-    assert_eq!(
-        pull(&around, with_loopback(&around)).await.unwrap().len(),
-        10
-    );
+    assert_eq!(pull(&around, with_loopback(&around)).await.unwrap().len(), 10);
     assert_eq!(around.seen()[1].path, "/back");
     assert_eq!(around.seen()[1].authorization(), None);
 }
@@ -78,10 +73,7 @@ async fn metadata_services_are_never_asked() {
         let mut config = with_loopback(&server);
         config.allow_private = true;
         let error = pull(&server, config).await.unwrap_err();
-        assert!(
-            matches!(error, Error::AddressDenied { .. }),
-            "{target}: {error:?}"
-        );
+        assert!(matches!(error, Error::AddressDenied { .. }), "{target}: {error:?}");
         assert_eq!(server.seen().len(), 1, "it is not asked again");
     }
 }
@@ -94,18 +86,12 @@ async fn loopback_and_private_addresses_need_leave() {
         let target = to.clone();
         let server = Server::start(move |_| Answer::redirect(target.clone())).await;
         let error = pull(&server, server.config()).await.unwrap_err();
-        assert!(
-            matches!(error, Error::AddressDenied { .. }),
-            "{to}: {error:?}"
-        );
+        assert!(matches!(error, Error::AddressDenied { .. }), "{to}: {error:?}");
         assert!(storage.seen().is_empty());
     }
     let named = storage.named_url("/");
     let server = Server::start(move |_| Answer::redirect(named.clone())).await;
-    assert_eq!(
-        pull(&server, with_loopback(&server)).await.unwrap().len(),
-        10
-    );
+    assert_eq!(pull(&server, with_loopback(&server)).await.unwrap().len(), 10);
 
     let server = Server::start(|_| Answer::redirect("http://10.255.255.1/")).await;
     let error = pull(&server, with_loopback(&server)).await.unwrap_err();
@@ -122,9 +108,7 @@ async fn an_endpoint_on_loopback_by_name_of_another_host_needs_leave() {
     config.endpoint = server.named_url("/").parse().ok();
     // `localhost` is literally loopback.
     let registries = client([config]);
-    let opened = registries
-        .open_blob(&repository, &digest, 10.., &caller())
-        .await;
+    let opened = registries.open_blob(&repository, &digest, 10.., &caller()).await;
     assert_eq!(read(&mut opened.unwrap()).await.unwrap().len(), 10);
     assert_eq!(server.seen()[0].path, blob_path(&digest));
 }
@@ -136,9 +120,7 @@ async fn another_configured_registry_may_be_redirected_to() {
     let server = Server::start(move |_| Answer::redirect(to.clone())).await;
     let registries = client([server.config(), other.config()]);
     let digest = Digest::of(b"the blob");
-    let opened = registries
-        .open_blob(&server.repository(), &digest, 10.., &caller())
-        .await;
+    let opened = registries.open_blob(&server.repository(), &digest, 10.., &caller()).await;
     assert_eq!(read(&mut opened.unwrap()).await.unwrap().len(), 10);
     assert_eq!(other.seen()[0].authorization(), None);
 }
@@ -153,18 +135,10 @@ async fn redirects_end() {
 
 #[tokio::test]
 async fn a_redirect_to_nowhere_is_an_error() {
-    for target in [
-        "ftp://a.example/",
-        "http://",
-        "file:///etc/passwd",
-        "http://u:p@127.0.0.1/",
-    ] {
+    for target in ["ftp://a.example/", "http://", "file:///etc/passwd", "http://u:p@127.0.0.1/"] {
         let server = Server::start(move |_| Answer::redirect(target)).await;
         let error = pull(&server, with_loopback(&server)).await.unwrap_err();
-        assert!(
-            matches!(error, Error::RedirectDenied { .. }),
-            "{target}: {error:?}"
-        );
+        assert!(matches!(error, Error::RedirectDenied { .. }), "{target}: {error:?}");
     }
 }
 
@@ -186,9 +160,7 @@ async fn storage_cannot_challenge_for_the_registry() {
     let registries = client([with_loopback(&server)]);
     let digest = Digest::of(b"the blob");
     let anonymous = Caller::Client(None);
-    let opened = registries
-        .open_blob(&server.repository(), &digest, 0.., &anonymous)
-        .await;
+    let opened = registries.open_blob(&server.repository(), &digest, 0.., &anonymous).await;
     let Err(Error::Refused(refusal)) = opened else {
         panic!("not refused");
     };

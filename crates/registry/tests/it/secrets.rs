@@ -103,20 +103,9 @@ async fn secrets_are_shown_nowhere() {
     let passed = Credential::new(format!("Bearer {SECRET}")).unwrap();
     let mut shown = format!("{registries:?} {passed:?}");
     let mut failures = 0;
-    for caller in [
-        Caller::Own,
-        Caller::Client(None),
-        Caller::Client(Some(passed)),
-    ] {
+    for caller in [Caller::Own, Caller::Client(None), Caller::Client(Some(passed))] {
         shown += &format!("{caller:?}");
-        for blob in [
-            "busy",
-            "broken token",
-            "refused",
-            "cut",
-            "unreachable",
-            "denied",
-        ] {
+        for blob in ["busy", "broken token", "refused", "cut", "unreachable", "denied"] {
             let digest = Digest::of(blob.as_bytes());
             let repository = server.repository();
             let opened = registries.open_blob(&repository, &digest, Span::ALL, &caller);
@@ -131,23 +120,14 @@ async fn secrets_are_shown_nowhere() {
             failures += 1;
         }
     }
-    let url = server
-        .url(&format!("/object?signature={SECRET}"))
-        .parse()
-        .unwrap();
+    let url = server.url(&format!("/object?signature={SECRET}")).parse().unwrap();
     let headers = [("Authorization".to_owned(), format!("Bearer {SECRET}"))];
-    let stream = registries
-        .open_url(&url, Span::ALL, &headers)
-        .await
-        .unwrap();
+    let stream = registries.open_url(&url, Span::ALL, &headers).await.unwrap();
     shown += &format!("{stream:?}");
 
     assert_eq!(failures, 18);
     assert!(!shown.contains(SECRET), "{shown}");
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(
-        log.contains("upstream is asked again"),
-        "there is a log: {log}"
-    );
+    assert!(log.contains("upstream is asked again"), "there is a log: {log}");
     assert!(!log.contains(SECRET), "{log}");
 }

@@ -113,10 +113,8 @@ impl Answer {
         let range = seen.header("range").unwrap();
         let last = range.rsplit_once('-').unwrap().1.parse::<usize>();
         let end = last.map_or(total, |last| (last + 1).min(total));
-        Self::new(206, &object[start..end]).header(
-            "content-range",
-            format!("bytes {start}-{}/{total}", end - 1),
-        )
+        Self::new(206, &object[start..end])
+            .header("content-range", format!("bytes {start}-{}/{total}", end - 1))
     }
 
     pub(crate) fn redirect(to: impl Into<String>) -> Self {
@@ -132,10 +130,7 @@ impl Answer {
     }
 
     pub(crate) fn token(token: &str, expires_in: u64) -> Self {
-        Self::new(
-            200,
-            format!(r#"{{"token":"{token}","expires_in":{expires_in}}}"#),
-        )
+        Self::new(200, format!(r#"{{"token":"{token}","expires_in":{expires_in}}}"#))
     }
 
     async fn send(self) -> Response<Script> {
@@ -156,11 +151,7 @@ impl Answer {
         let end = self.cut_at.or(self.stall_at).unwrap_or(self.body.len());
         let mut chunks: VecDeque<_> = self.body[..end].chunks(64 * 1024).collect();
         while let Some(chunk) = chunks.pop_front() {
-            if sender
-                .send(Ok(Bytes::copy_from_slice(chunk)))
-                .await
-                .is_err()
-            {
+            if sender.send(Ok(Bytes::copy_from_slice(chunk))).await.is_err() {
                 return;
             }
         }
@@ -185,9 +176,7 @@ impl Body for Script {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.0
-            .poll_recv(context)
-            .map(|next| Some(next?.map(Frame::data)))
+        self.0.poll_recv(context).map(|next| Some(next?.map(Frame::data)))
     }
 }
 
@@ -256,9 +245,7 @@ impl Server {
             async move { Ok::<_, Infallible>(server.answer(request, &*handler).await) }
         });
         let serving = hyper::server::conn::http1::Builder::new();
-        let _ = serving
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
+        let _ = serving.serve_connection(TokioIo::new(stream), service).await;
     }
 
     async fn answer(&self, request: Request<Incoming>, handler: &Handler) -> Response<Script> {
@@ -321,10 +308,7 @@ pub(crate) fn hurried() -> RegistriesConfig {
 
 /// A client that knows these registries.
 pub(crate) fn client(registry: impl Into<Vec<RegistryConfig>>) -> Registries {
-    let config = RegistriesConfig {
-        registry: registry.into(),
-        ..hurried()
-    };
+    let config = RegistriesConfig { registry: registry.into(), ..hurried() };
     Registries::new(config).unwrap()
 }
 

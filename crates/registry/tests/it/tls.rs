@@ -53,9 +53,7 @@ impl Authority {
 async fn head(server: &Server, config: RegistryConfig) -> Result<u64, Error> {
     let (digest, caller) = (Digest::of(b"the blob"), Caller::Client(None));
     let registries = client([config]);
-    let info = registries
-        .blob_head(&server.repository(), &digest, &caller)
-        .await?;
+    let info = registries.blob_head(&server.repository(), &digest, &caller).await?;
     Ok(info.length)
 }
 
@@ -66,18 +64,12 @@ async fn an_authority_of_ones_own_is_trusted_where_it_is_configured() {
     let server = Server::start_with(make, Some(authority.acceptor())).await;
     let mut config = server.config();
     let error = head(&server, config.clone()).await.unwrap_err();
-    assert!(
-        matches!(error, Error::Tls { .. }) && !error.is_transient(),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::Tls { .. }) && !error.is_transient(), "{error:?}");
     assert!(server.seen().is_empty());
 
     let other = Authority::new();
     config.ca = vec![other.file()];
-    assert!(matches!(
-        head(&server, config.clone()).await,
-        Err(Error::Tls { .. })
-    ));
+    assert!(matches!(head(&server, config.clone()).await, Err(Error::Tls { .. })));
 
     config.ca = vec![authority.file()];
     assert_eq!(head(&server, config).await.unwrap(), 9);

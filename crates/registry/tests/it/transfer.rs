@@ -51,11 +51,8 @@ async fn a_blob_and_parts_of_it() {
         assert_eq!(total, 300_000);
         assert!(bytes == object[expected], "{span:?}");
     }
-    let ranges: Vec<_> = server
-        .seen()
-        .iter()
-        .map(|s| s.header("range").map(str::to_owned))
-        .collect();
+    let ranges: Vec<_> =
+        server.seen().iter().map(|s| s.header("range").map(str::to_owned)).collect();
     assert_eq!(ranges[0], None);
     assert_eq!(ranges[1].as_deref(), Some("bytes=1-"));
     assert_eq!(ranges[3].as_deref(), Some("bytes=5-99999"));
@@ -72,10 +69,7 @@ async fn an_empty_blob_is_a_blob() {
 async fn beyond_the_end_there_is_nothing() {
     let server = scripted(|_, seen| Answer::ranged(seen, &[1, 2, 3])).await;
     let error = pull(&server, 3..).await.unwrap_err();
-    assert!(
-        matches!(error, Error::OutOfRange { total: Some(3) }),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::OutOfRange { total: Some(3) }), "{error:?}");
     let error = pull(&server, 2..2).await.unwrap_err();
     assert!(matches!(error, Error::OutOfRange { .. }), "{error:?}");
 }
@@ -124,11 +118,7 @@ async fn progress_renews_patience_and_its_lack_ends_it() {
     let server = scripted(move |_, seen| {
         let answer = Answer::ranged(seen, &served);
         let left = 1_000 - seen.range_start().unwrap_or(0);
-        if left > 100 {
-            answer.cut_at(100)
-        } else {
-            answer
-        }
+        if left > 100 { answer.cut_at(100) } else { answer }
     })
     .await;
     assert!(pull(&server, Span::ALL).await.unwrap().1 == object);
@@ -149,19 +139,11 @@ async fn a_server_without_ranges_is_read_from_the_start() {
     let served = object.clone();
     let server = scripted(move |n, _| {
         let answer = Answer::new(200, served.clone());
-        if n == 0 {
-            answer.cut_at(150_000)
-        } else {
-            answer
-        }
+        if n == 0 { answer.cut_at(150_000) } else { answer }
     })
     .await;
     assert!(pull(&server, 100_001..).await.unwrap().1 == object[100_001..]);
-    assert_eq!(
-        server.seen()[1].range_start(),
-        Some(150_000),
-        "it is asked politely"
-    );
+    assert_eq!(server.seen()[1].range_start(), Some(150_000), "it is asked politely");
     assert!(pull(&server, 10..20).await.unwrap().1 == object[10..20]);
 }
 
@@ -183,20 +165,12 @@ async fn a_shorter_part_than_asked_is_followed_by_the_rest() {
 
 #[tokio::test]
 async fn a_part_that_was_not_asked_for_is_an_error() {
-    for range in [
-        "bytes 9-98/100",
-        "bytes 11-100/101",
-        "nonsense",
-        "bytes 10-98/100",
-    ] {
+    for range in ["bytes 9-98/100", "bytes 11-100/101", "nonsense", "bytes 10-98/100"] {
         let server =
             scripted(move |_, _| Answer::new(206, vec![0; 90]).header("content-range", range))
                 .await;
         let error = pull(&server, 10..).await.unwrap_err();
-        assert!(
-            matches!(error, Error::Protocol { .. }),
-            "{range}: {error:?}"
-        );
+        assert!(matches!(error, Error::Protocol { .. }), "{range}: {error:?}");
         assert_eq!(server.seen().len(), 1, "it is not asked again");
     }
 }
@@ -217,9 +191,7 @@ async fn a_body_longer_than_declared_is_an_error() {
     let part = "bytes 10-99/100";
     for body in [91, 5_000] {
         let server = scripted(move |_, _| {
-            Answer::new(206, vec![0; body])
-                .header("content-range", part)
-                .chunked()
+            Answer::new(206, vec![0; body]).header("content-range", part).chunked()
         })
         .await;
         let error = pull(&server, 10..).await.unwrap_err();
@@ -233,11 +205,7 @@ async fn a_body_without_a_length_is_measured_by_head() {
     let served = object.clone();
     let server = scripted(move |_, seen| {
         let answer = Answer::new(200, served.clone());
-        if seen.method == "HEAD" {
-            answer
-        } else {
-            answer.chunked()
-        }
+        if seen.method == "HEAD" { answer } else { answer.chunked() }
     })
     .await;
     let (total, bytes) = pull(&server, Span::ALL).await.unwrap();
@@ -267,10 +235,7 @@ async fn a_busy_registry_says_when_to_come_back() {
     let later = scripted(|_, _| Answer::new(429, "tomorrow").header("retry-after", "86400")).await;
     let started = Instant::now();
     let error = pull(&later, Span::ALL).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::Refused(refusal) if refusal.status == 429),
-        "{error:?}"
-    );
+    assert!(matches!(&error, Error::Refused(refusal) if refusal.status == 429), "{error:?}");
     assert!(error.is_transient());
     assert_eq!(later.seen().len(), 1);
     assert!(started.elapsed() < Duration::from_secs(1));
@@ -294,10 +259,7 @@ async fn a_burst_of_trouble_passes() {
 async fn trouble_that_stays_is_told() {
     let server = scripted(|_, _| Answer::new(503, "down")).await;
     let error = pull(&server, Span::ALL).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::Refused(refusal) if refusal.status == 503),
-        "{error:?}"
-    );
+    assert!(matches!(&error, Error::Refused(refusal) if refusal.status == 503), "{error:?}");
     assert_eq!(server.seen().len(), 1 + 3);
     let missing = scripted(|_, _| Answer::new(404, "no such blob")).await;
     let error = pull(&missing, Span::ALL).await.unwrap_err();
@@ -315,14 +277,8 @@ async fn nobody_there() {
     let repository = registry::Repository::new(&host, "a").unwrap();
     let digest = Digest::of(b"x");
     let registries = client([config]);
-    let error = registries
-        .blob_head(&repository, &digest, &ANONYMOUS)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, Error::Network { .. }) && error.is_transient(),
-        "{error:?}"
-    );
+    let error = registries.blob_head(&repository, &digest, &ANONYMOUS).await.unwrap_err();
+    assert!(matches!(error, Error::Network { .. }) && error.is_transient(), "{error:?}");
 }
 
 #[tokio::test]
@@ -330,9 +286,7 @@ async fn head_tells_the_length() {
     let server = scripted(|_, _| Answer::new(200, vec![0; 77])).await;
     let registries = client([server.config()]);
     let digest = Digest::of(b"the blob");
-    let info = registries
-        .blob_head(&server.repository(), &digest, &ANONYMOUS)
-        .await;
+    let info = registries.blob_head(&server.repository(), &digest, &ANONYMOUS).await;
     assert_eq!(info.unwrap().length, 77);
     assert_eq!(server.seen()[0].method, "HEAD");
 }
@@ -350,17 +304,13 @@ async fn storage_that_forbids_head_is_measured_by_its_first_byte() {
     config.allow_loopback = true;
     let registries = client([config]);
     let digest = Digest::of(b"the blob");
-    let info = registries
-        .blob_head(&server.repository(), &digest, &ANONYMOUS)
-        .await;
+    let info = registries.blob_head(&server.repository(), &digest, &ANONYMOUS).await;
     assert_eq!(info.unwrap().length, 77);
     assert_eq!(storage.seen()[1].header("range"), Some("bytes=0-0"));
     // The registry's own 403 is an answer.
     let server = scripted(|_, _| Answer::new(403, "")).await;
     let registries = client([server.config()]);
-    let error = registries
-        .blob_head(&server.repository(), &digest, &ANONYMOUS)
-        .await;
+    let error = registries.blob_head(&server.repository(), &digest, &ANONYMOUS).await;
     assert!(matches!(error, Err(Error::Refused(r)) if r.status == 403));
     assert_eq!(server.seen().len(), 1);
 }

@@ -8,10 +8,7 @@ use url::Url;
 use crate::support::{Answer, Seen, Server, hurried, object};
 
 fn client(prefix: &str) -> Registries {
-    let config = RegistriesConfig {
-        url_prefixes: vec![prefix.to_owned()],
-        ..hurried()
-    };
+    let config = RegistriesConfig { url_prefixes: vec![prefix.to_owned()], ..hurried() };
     Registries::new(config).unwrap()
 }
 
@@ -50,10 +47,7 @@ async fn a_url_is_resumed_while_it_stays_the_same() {
     let stream = open(&server, "/files/a?b=c", Span::ALL).await.unwrap();
     assert_eq!(stream.total, Some(10_000));
     assert_eq!(stream.etag.as_deref(), Some("\"v1\""));
-    assert_eq!(
-        stream.content_type.as_deref(),
-        Some("text/plain; charset=utf-8")
-    );
+    assert_eq!(stream.content_type.as_deref(), Some("text/plain; charset=utf-8"));
     assert!(read(stream).await.unwrap() == object);
     let seen = server.seen();
     assert_eq!(seen[0].uri, "/files/a?b=c");
@@ -66,9 +60,7 @@ async fn a_url_is_resumed_while_it_stays_the_same() {
 async fn content_that_changes_in_mid_transfer_is_an_error() {
     // A server that heeds If-Range sends all of the new content.
     let server = scripted(|n, seen| match n {
-        0 => Answer::ranged(seen, &[1; 1_000])
-            .header("etag", "\"v1\"")
-            .cut_at(500),
+        0 => Answer::ranged(seen, &[1; 1_000]).header("etag", "\"v1\"").cut_at(500),
         _ => Answer::new(200, vec![2; 1_000]).header("etag", "\"v2\""),
     })
     .await;
@@ -94,10 +86,7 @@ async fn only_admitted_urls_are_asked() {
     let server = scripted(|_, _| Answer::new(200, "x")).await;
     for path in ["/", "/other", "/files/../other", "/filesx"] {
         let error = open(&server, path, Span::ALL).await.unwrap_err();
-        assert!(
-            matches!(error, Error::UrlNotAdmitted { .. }),
-            "{path}: {error:?}"
-        );
+        assert!(matches!(error, Error::UrlNotAdmitted { .. }), "{path}: {error:?}");
     }
     assert!(server.seen().is_empty());
 }
@@ -110,17 +99,12 @@ async fn given_headers_stay_at_home_and_redirects_obey_the_policy() {
     let error = open(&server, "/files/a", Span::ALL).await.unwrap_err();
     assert!(matches!(error, Error::AddressDenied { .. }), "{error:?}");
 
-    let config = RegistriesConfig {
-        url_prefixes: vec![server.url("/"), other.url("/files")],
-        ..hurried()
-    };
+    let config =
+        RegistriesConfig { url_prefixes: vec![server.url("/"), other.url("/files")], ..hurried() };
     let registries = Registries::new(config).unwrap();
     let url: Url = server.url("/a").parse().unwrap();
     let headers = [("Cookie".to_owned(), "s".to_owned())];
-    let stream = registries
-        .open_url(&url, Span::ALL, &headers)
-        .await
-        .unwrap();
+    let stream = registries.open_url(&url, Span::ALL, &headers).await.unwrap();
     assert_eq!(read(stream).await.unwrap(), b"there");
     assert_eq!(server.seen().last().unwrap().header("cookie"), Some("s"));
     assert_eq!(other.seen()[0].header("cookie"), None);

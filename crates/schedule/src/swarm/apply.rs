@@ -20,12 +20,9 @@ impl Swarm {
             Event::Unwants { node, task } => self.unwants(node, task),
             Event::Has { node, task, pieces } => self.has(node, task, &pieces),
             Event::Lost { node, task, pieces } => self.lost(node, task, &pieces),
-            Event::Done {
-                lease,
-                pieces,
-                bytes,
-                millis,
-            } => self.done(lease, &pieces, bytes, millis),
+            Event::Done { lease, pieces, bytes, millis } => {
+                self.done(lease, &pieces, bytes, millis)
+            }
             Event::Failed { lease, got, blame } => self.failed(lease, &got, blame),
         }
     }
@@ -42,10 +39,7 @@ impl Swarm {
         self.nodes[key].learn_facts(facts, &self.policy);
         for task in self.nodes[key].tasks.clone() {
             let state = &mut self.tasks[task];
-            let aside = state
-                .members
-                .get(&key)
-                .and_then(|member| member.aside_until);
+            let aside = state.members.get(&key).and_then(|member| member.aside_until);
             state.set_usable(key, facts.can_serve, aside);
             self.dirty_needs.insert(task);
         }

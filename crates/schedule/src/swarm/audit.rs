@@ -39,10 +39,7 @@ impl Swarm {
     fn audit_members(&self, key: TaskKey, task: &Task) {
         for (node, member) in &task.members {
             assert!(self.nodes[*node].tasks.contains(&key));
-            assert_eq!(
-                member.held.pieces(task.count).len(),
-                member.held_count as usize
-            );
+            assert_eq!(member.held.pieces(task.count).len(), member.held_count as usize);
             let Some(pull) = &member.pull else {
                 assert!(self.downloads_of(key, *node).is_empty());
                 continue;
@@ -86,11 +83,7 @@ impl Swarm {
                 assert!(self.tasks[*task].members.contains_key(&key));
             }
         }
-        assert!(
-            self.free
-                .iter()
-                .all(|(_, key)| self.nodes.get(*key).is_some())
-        );
+        assert!(self.free.iter().all(|(_, key)| self.nodes.get(*key).is_some()));
         assert_eq!(self.node_keys.len(), self.nodes.iter().count());
         assert_eq!(self.task_keys.len(), self.tasks.iter().count());
         let mut early = BTreeMap::new();
@@ -113,11 +106,7 @@ impl Swarm {
             }
         }
         let uploads: usize = self.nodes.iter().map(|(_, node)| node.uploads.len()).sum();
-        let downloads: usize = self
-            .nodes
-            .iter()
-            .map(|(_, node)| node.downloads.len())
-            .sum();
+        let downloads: usize = self.nodes.iter().map(|(_, node)| node.downloads.len()).sum();
         assert_eq!((uploads, downloads), (self.leases.len(), self.leases.len()));
         assert!(self.late.iter().all(|id| self.leases.contains_key(id)));
     }

@@ -31,16 +31,8 @@ impl Swarm {
         let Some((parent, run)) = self.other_parent(lease) else {
             return;
         };
-        let priority = self.tasks[task]
-            .pull(node)
-            .map_or(Priority::Pull, |pull| pull.priority);
-        let twin = self.grant(Grant {
-            task,
-            node,
-            parent,
-            run,
-            priority,
-        });
+        let priority = self.tasks[task].pull(node).map_or(Priority::Pull, |pull| pull.priority);
+        let twin = self.grant(Grant { task, node, parent, run, priority });
         self.stats.hedged += 1;
         self.stats.twice += u64::from(run.len());
         for (one, other) in [(id, twin), (twin, id)] {
@@ -72,12 +64,7 @@ impl Swarm {
             .take(self.policy.scan)
             .min_by_key(|(parent, run)| {
                 let giver = &self.nodes[*parent];
-                (
-                    run.first,
-                    self.busyness(*parent),
-                    giver.place.distance(place),
-                    giver.is_cache(),
-                )
+                (run.first, self.busyness(*parent), giver.place.distance(place), giver.is_cache())
             })
     }
 }

@@ -38,13 +38,7 @@ impl Swarm {
     pub(super) fn grant(&mut self, grant: Grant) -> LeaseId {
         let id = LeaseId(self.next_lease);
         self.next_lease += 1;
-        let Grant {
-            task,
-            node,
-            parent,
-            run,
-            priority,
-        } = grant;
+        let Grant { task, node, parent, run, priority } = grant;
         self.leases.insert(
             id,
             InFlight {
@@ -77,10 +71,7 @@ impl Swarm {
         self.settle_parent(parent);
         self.take_up(task, node);
         self.watch(id);
-        if self.tasks[task]
-            .pull(node)
-            .is_some_and(|pull| pull.open_count == 0)
-        {
+        if self.tasks[task].pull(node).is_some_and(|pull| pull.open_count == 0) {
             // Nothing is left to ask for: what is in flight is now watched more closely.
             self.watch_all(task, node);
         }
@@ -109,12 +100,8 @@ impl Swarm {
         }
         self.late.remove(&id);
         self.tasks[lease.task].leases -= 1;
-        self.nodes[lease.node]
-            .downloads
-            .retain(|other| *other != id);
-        self.nodes[lease.parent]
-            .uploads
-            .retain(|other| *other != id);
+        self.nodes[lease.node].downloads.retain(|other| *other != id);
+        self.nodes[lease.parent].uploads.retain(|other| *other != id);
         for piece in lease.run.iter() {
             if !self.is_covered(lease.task, lease.node, piece) {
                 self.tasks[lease.task].unask(lease.node, piece);
@@ -154,9 +141,7 @@ impl Swarm {
     /// The leases of a task that a node receives.
     pub(super) fn downloads_of(&self, task: TaskKey, node: NodeKey) -> Vec<LeaseId> {
         let downloads = self.nodes[node].downloads.iter().copied();
-        downloads
-            .filter(|id| self.leases[id].task == task)
-            .collect()
+        downloads.filter(|id| self.leases[id].task == task).collect()
     }
 
     /// The pieces of a lease that have not arrived.

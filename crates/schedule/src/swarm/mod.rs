@@ -168,9 +168,7 @@ impl Swarm {
         let room = |extra| node.has_room(self.policy.leases_per_receiver + extra, self.now);
         let (room, blocked_room) = (room(0), room(self.policy.blocked_extra));
         let state = &mut self.tasks[task];
-        let blocked = state
-            .pull(key)
-            .is_some_and(|pull| pull.priority == crate::Priority::Blocked);
+        let blocked = state.pull(key).is_some_and(|pull| pull.priority == crate::Priority::Blocked);
         let room = if blocked { blocked_room } else { room };
         state.settle(key, room, self.policy.window);
         if state.hungry.is_empty() {
@@ -190,9 +188,7 @@ impl Swarm {
     /// The tasks of which a node wants something.
     fn pulls_of(&self, key: NodeKey) -> Vec<TaskKey> {
         let tasks = self.nodes[key].tasks.iter().copied();
-        tasks
-            .filter(|task| self.tasks[*task].pull(key).is_some())
-            .collect()
+        tasks.filter(|task| self.tasks[*task].pull(key).is_some()).collect()
     }
 
     /// The bytes per millisecond that a lease from this parent gets.

@@ -80,10 +80,7 @@ impl Swarm {
         let state = &self.tasks[task];
         let mut avoided = 0;
         for (parent, until) in &self.nodes[node].avoids {
-            let member = self
-                .node_keys
-                .get(parent)
-                .and_then(|key| state.members.get(key));
+            let member = self.node_keys.get(parent).and_then(|key| state.members.get(key));
             if *until > self.now
                 && member.is_some_and(|member| member.is_usable() && member.held.get(piece))
             {
@@ -108,10 +105,6 @@ impl Swarm {
 
 /// The first needed piece that the reader comes to; else the first that it left out.
 fn first_needed(pull: &Pull, needed: &Bits) -> Option<PieceIndex> {
-    let from = |piece| {
-        needed
-            .first_at(piece)
-            .filter(|piece| pull.run.contains(*piece))
-    };
+    let from = |piece| needed.first_at(piece).filter(|piece| pull.run.contains(*piece));
     from(pull.reader_at.max(pull.run.first)).or_else(|| from(pull.run.first))
 }

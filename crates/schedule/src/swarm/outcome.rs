@@ -92,8 +92,7 @@ impl Swarm {
     fn got(&self, lease: &InFlight, pieces: &PieceSet) -> Vec<PieceIndex> {
         let run = lease.run.iter();
         let count = self.tasks[lease.task].count;
-        run.filter(|piece| *piece < count && pieces.contains(*piece))
-            .collect()
+        run.filter(|piece| *piece < count && pieces.contains(*piece)).collect()
     }
 
     /// Takes in what came, and ends the lease: in this order, so that what came is not asked anew.
@@ -218,10 +217,7 @@ impl Swarm {
         let can_serve = member.can_serve;
         state.set_usable(parent, can_serve, Some(until));
         self.timers.insert((until, Wake::Aside(task, parent)));
-        self.out.push(Decision::SetAside {
-            node: self.nodes[parent].id,
-            task: state.id,
-        });
+        self.out.push(Decision::SetAside { node: self.nodes[parent].id, task: state.id });
         // What it is sending to others is as little worth.
         for id in self.nodes[parent].uploads.clone() {
             if self.leases.get(&id).is_some_and(|lease| lease.task == task) {
@@ -233,11 +229,8 @@ impl Swarm {
 
     /// `node` does not use `parent` for a while.
     pub(super) fn avoid(&mut self, node: NodeKey, parent: NodeKey) {
-        let time = if self.nodes[parent].is_cache() {
-            self.policy.avoid_cache
-        } else {
-            self.policy.avoid
-        };
+        let time =
+            if self.nodes[parent].is_cache() { self.policy.avoid_cache } else { self.policy.avoid };
         let until = self.now.saturating_add(time);
         let parent = self.nodes[parent].id;
         self.nodes[node].avoid(parent, until, self.now);

@@ -29,9 +29,7 @@ impl Swarm {
         self.now = self.now.max(now);
         self.wake();
         let parents = self.take_parents();
-        let receivers: Vec<_> = std::mem::take(&mut self.dirty_receivers)
-            .into_iter()
-            .collect();
+        let receivers: Vec<_> = std::mem::take(&mut self.dirty_receivers).into_iter().collect();
         for priority in Priority::ALL {
             self.match_at(priority, &parents, &receivers);
         }
@@ -78,11 +76,7 @@ impl Swarm {
             .filter(|(choices, _)| *choices > 0)
             // Among equals, in an order that favours nobody for ever.
             .map(|(choices, parent)| {
-                (
-                    choices,
-                    mix(self.next_lease ^ u64::from(parent.number())),
-                    parent,
-                )
+                (choices, mix(self.next_lease ^ u64::from(parent.number())), parent)
             })
             .collect();
         parents.sort_unstable();
@@ -284,12 +278,7 @@ impl Swarm {
             .take(self.policy.scan)
             .min_by_key(|(pick, parent)| {
                 let giver = &self.nodes[*parent];
-                (
-                    pick.rank,
-                    self.busyness(*parent),
-                    giver.place.distance(place),
-                    giver.is_cache(),
-                )
+                (pick.rank, self.busyness(*parent), giver.place.distance(place), giver.is_cache())
             })
     }
 
@@ -319,14 +308,8 @@ impl Swarm {
         let same_rack = self.free.range(bounds(place, place));
         let same_zone = self.free.range(bounds(zone(0), zone(u64::MAX)));
         let same_zone = same_zone.filter(move |(other, _)| other.distance(place) == 1);
-        let elsewhere = self
-            .free
-            .iter()
-            .filter(move |(other, _)| other.distance(place) == 2);
-        same_rack
-            .chain(same_zone)
-            .chain(elsewhere)
-            .map(|(_, node)| *node)
+        let elsewhere = self.free.iter().filter(move |(other, _)| other.distance(place) == 2);
+        same_rack.chain(same_zone).chain(elsewhere).map(|(_, node)| *node)
     }
 
     fn give(&mut self, task: TaskKey, node: NodeKey, parent: NodeKey, pick: Pick, fresh: bool) {
@@ -340,23 +323,13 @@ impl Swarm {
         let held = &state.members[&parent].held;
         let run: Run = state.run_from(pick, held, pull, limit, &self.policy);
         let priority = pull.priority;
-        self.grant(Grant {
-            task,
-            node,
-            parent,
-            run,
-            priority,
-        });
+        self.grant(Grant { task, node, parent, run, priority });
     }
 }
 
 /// The receivers of one priority, the neediest first.
 fn hungry_at(task: &Task, priority: Priority) -> impl Iterator<Item = NodeKey> {
-    let bound = |need, node| Hunger {
-        priority,
-        need: std::cmp::Reverse(need),
-        node,
-    };
+    let bound = |need, node| Hunger { priority, need: std::cmp::Reverse(need), node };
     let range = bound(u32::MAX, Key::MIN)..=bound(0, Key::MAX);
     task.hungry.range(range).map(|hunger| hunger.node)
 }

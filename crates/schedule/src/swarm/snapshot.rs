@@ -95,10 +95,7 @@ impl Swarm {
                 slots: node.slots,
                 downloads: count(node.downloads.len()),
                 tasks: count(node.tasks.len()),
-                lease_bytes_per_s: node
-                    .rate
-                    .get()
-                    .map(|rate| crate::rate::to_u64(rate * 1000.0)),
+                lease_bytes_per_s: node.rate.get().map(|rate| crate::rate::to_u64(rate * 1000.0)),
             })
             .collect();
         views.sort_unstable_by_key(|view| view.node);

@@ -47,16 +47,9 @@ impl Small {
     }
 
     fn with(count: u32, policy: Policy) -> Self {
-        let mut small = Self {
-            swarm: Swarm::new(policy, 7),
-            count,
-            now: 0,
-        };
+        let mut small = Self { swarm: Swarm::new(policy, 7), count, now: 0 };
         let layout = Layout::told(u64::from(count) * PIECE, PIECE).unwrap();
-        let known = Event::Task {
-            task: task(0),
-            layout,
-        };
+        let known = Event::Task { task: task(0), layout };
         small.tell(known);
         small.join(0, 8, "cache");
         small
@@ -68,10 +61,7 @@ impl Small {
     }
 
     fn join(&mut self, node: u64, slots: u32, rack: &str) {
-        self.tell(Event::Joined {
-            node: NodeId(node),
-            facts: facts(slots, rack),
-        });
+        self.tell(Event::Joined { node: NodeId(node), facts: facts(slots, rack) });
     }
 
     fn has(&mut self, node: u64, pieces: Run) {
@@ -83,12 +73,7 @@ impl Small {
     }
 
     fn wants(&mut self, node: u64, pieces: Run, priority: Priority) {
-        let want = Want {
-            task: task(0),
-            run: pieces,
-            reader_at: pieces.first,
-            priority,
-        };
+        let want = Want { task: task(0), run: pieces, reader_at: pieces.first, priority };
         let node = NodeId(node);
         self.tell(Event::Wants { node, want });
     }
@@ -120,22 +105,15 @@ impl Small {
     }
 
     fn failed(&mut self, lease: &Lease, blame: Blame) {
-        self.tell(Event::Failed {
-            lease: lease.id,
-            got: PieceSet::none(self.count),
-            blame,
-        });
+        self.tell(Event::Failed { lease: lease.id, got: PieceSet::none(self.count), blame });
     }
 }
 
 fn needs(decisions: &[Decision]) -> Vec<(Vec<u32>, Option<u32>, Priority)> {
     let needs = decisions.iter().filter_map(|decision| match decision {
-        Decision::Need {
-            pieces,
-            urgent_first,
-            priority,
-            ..
-        } => Some((pieces.iter().collect(), *urgent_first, *priority)),
+        Decision::Need { pieces, urgent_first, priority, .. } => {
+            Some((pieces.iter().collect(), *urgent_first, *priority))
+        }
         _ => None,
     });
     needs.collect()
@@ -164,13 +142,7 @@ fn one_receiver_gets_long_runs_in_order() {
 
 #[test]
 fn the_source_sends_every_piece_once_before_any_twice() {
-    let mut small = Small::with(
-        8,
-        Policy {
-            max_run_pieces: 1,
-            ..Policy::default()
-        },
-    );
+    let mut small = Small::with(8, Policy { max_run_pieces: 1, ..Policy::default() });
     small.has(0, run(0, 8));
     for node in 1..=4 {
         small.join(node, 3, "a");
@@ -186,10 +158,7 @@ fn what_nobody_holds_is_needed_once_from_where_the_reader_stands() {
     let mut small = Small::new(4);
     small.join(1, 3, "a");
     small.wants(1, run(1, 4), Priority::Pull);
-    assert_eq!(
-        needs(&small.plan()),
-        [(vec![1, 2, 3], Some(1), Priority::Pull)]
-    );
+    assert_eq!(needs(&small.plan()), [(vec![1, 2, 3], Some(1), Priority::Pull)]);
     assert_eq!(needs(&small.plan()), []);
     // What the cache gets is no news to the caller …
     small.has(0, run(1, 2));
@@ -201,10 +170,7 @@ fn what_nobody_holds_is_needed_once_from_where_the_reader_stands() {
     // A more urgent reader changes where to begin and how urgent it is.
     small.join(3, 3, "a");
     small.wants(3, run(3, 4), Priority::Blocked);
-    assert_eq!(
-        needs(&small.plan()),
-        [(vec![3], Some(3), Priority::Blocked)]
-    );
+    assert_eq!(needs(&small.plan()), [(vec![3], Some(3), Priority::Blocked)]);
     for node in [1, 3] {
         let (node, task) = (NodeId(node), task(0));
         small.tell(Event::Unwants { node, task });
@@ -251,10 +217,7 @@ fn wrong_bytes_set_a_parent_aside_and_the_origin_is_needed_again() {
     let lease = small.leases()[0];
     small.failed(&lease, Blame::Parent);
     let decisions = small.plan();
-    assert!(decisions.contains(&Decision::SetAside {
-        node: NodeId(9),
-        task: task(0)
-    }));
+    assert!(decisions.contains(&Decision::SetAside { node: NodeId(9), task: task(0) }));
     assert_eq!(needs(&decisions)[0].0, [0, 1, 2, 3]);
     // It claims all again, and is not believed before its time is over.
     small.has(9, run(0, 4));
@@ -294,10 +257,7 @@ fn a_claim_that_proves_empty_is_dropped() {
     small.wants(1, run(0, 4), Priority::Pull);
     let lease = small.leases()[0];
     small.failed(&lease, Blame::Missing);
-    assert_eq!(
-        needs(&small.plan())[0].0,
-        lease.run.iter().collect::<Vec<_>>()
-    );
+    assert_eq!(needs(&small.plan())[0].0, lease.run.iter().collect::<Vec<_>>());
 }
 
 #[test]
@@ -330,10 +290,7 @@ fn a_stalled_lease_is_asked_twice_and_the_loser_is_cancelled() {
     assert_eq!(second.run, first.run);
     assert_ne!(second.parent, first.parent);
     small.done(&second);
-    let cancel = Decision::Cancel {
-        lease: first.id,
-        node: NodeId(1),
-    };
+    let cancel = Decision::Cancel { lease: first.id, node: NodeId(1) };
     assert_eq!(small.plan(), [cancel]);
     // What is said of it afterwards is ignored.
     small.done(&first);
@@ -352,11 +309,7 @@ fn the_leases_of_a_node_that_left_are_given_to_others_at_once() {
     let lease = small.leases()[0];
     small.tell(Event::Left { node: lease.parent });
     let again = small.leases();
-    assert!(
-        again
-            .iter()
-            .any(|other| other.run == lease.run && other.parent != lease.parent)
-    );
+    assert!(again.iter().any(|other| other.run == lease.run && other.parent != lease.parent));
 }
 
 #[test]
@@ -374,30 +327,17 @@ fn the_nearest_of_equal_parents_is_taken() {
 
 #[test]
 fn a_want_may_come_before_its_task_and_is_bounded() {
-    let policy = Policy {
-        early_wants: 2,
-        ..Policy::default()
-    };
+    let policy = Policy { early_wants: 2, ..Policy::default() };
     let mut small = Small::with(4, policy);
     small.join(1, 3, "a");
     for number in 1..=3 {
-        let want = Want {
-            task: task(number),
-            run: run(0, 9),
-            reader_at: 0,
-            priority: Priority::Pull,
-        };
-        small.tell(Event::Wants {
-            node: NodeId(1),
-            want,
-        });
+        let want =
+            Want { task: task(number), run: run(0, 9), reader_at: 0, priority: Priority::Pull };
+        small.tell(Event::Wants { node: NodeId(1), want });
     }
     let layout = Layout::told(2 * PIECE, PIECE).unwrap();
     for number in 1..=3 {
-        small.tell(Event::Task {
-            task: task(number),
-            layout,
-        });
+        small.tell(Event::Task { task: task(number), layout });
     }
     assert_eq!(needs(&small.plan()).len(), 2);
 }
@@ -410,15 +350,8 @@ fn what_is_unknown_is_ignored() {
     small.has(77, run(0, 4));
     small.tell(Event::Left { node });
     small.tell(Event::Forget { task: task(9) });
-    small.tell(Event::Unwants {
-        node,
-        task: task(9),
-    });
-    small.tell(Event::Failed {
-        lease,
-        got: PieceSet::all(99),
-        blame: Blame::Parent,
-    });
+    small.tell(Event::Unwants { node, task: task(9) });
+    small.tell(Event::Failed { lease, got: PieceSet::all(99), blame: Blame::Parent });
     assert!(small.plan().is_empty());
     assert_eq!(small.swarm.receiver_of(lease), None);
     assert_eq!(small.swarm.next_timer(), None);
@@ -469,22 +402,10 @@ fn events() -> impl Strategy<Value = Event> {
 fn real(event: Event, first: u64) -> Event {
     let shifted = |lease: LeaseId| LeaseId(first + lease.0);
     match event {
-        Event::Done {
-            lease,
-            pieces,
-            bytes,
-            millis,
-        } => Event::Done {
-            lease: shifted(lease),
-            pieces,
-            bytes,
-            millis,
-        },
-        Event::Failed { lease, got, blame } => Event::Failed {
-            lease: shifted(lease),
-            got,
-            blame,
-        },
+        Event::Done { lease, pieces, bytes, millis } => {
+            Event::Done { lease: shifted(lease), pieces, bytes, millis }
+        }
+        Event::Failed { lease, got, blame } => Event::Failed { lease: shifted(lease), got, blame },
         other => other,
     }
 }

@@ -144,10 +144,7 @@ impl Checker {
         assert_ne!(lease.node, lease.parent, "a lease to oneself");
         assert!(!lease.run.is_empty(), "an empty lease");
         assert!(lease.run.len() <= self.policy.max_run_pieces, "too long");
-        assert!(
-            !self.aside.contains(&(lease.task, lease.parent)),
-            "set aside"
-        );
+        assert!(!self.aside.contains(&(lease.task, lease.parent)), "set aside");
         let receiver = &self.nodes[&lease.node];
         let parent = &self.nodes[&lease.parent];
         assert!(parent.can_serve, "a parent that does not serve");
@@ -156,12 +153,8 @@ impl Checker {
         for piece in lease.run.iter() {
             assert!(piece < self.counts[&lease.task], "no such piece");
             assert!(want.run.contains(piece), "{piece} is not wanted");
-            let has = |known: &Known| {
-                known
-                    .has
-                    .get(&lease.task)
-                    .is_some_and(|h| h.contains(&piece))
-            };
+            let has =
+                |known: &Known| known.has.get(&lease.task).is_some_and(|h| h.contains(&piece));
             assert!(!has(receiver), "the receiver has {piece}");
             // What a parent claims may be dropped by the scheduler; it never invents a claim.
             assert!(has(parent), "the parent lacks {piece}");
@@ -197,30 +190,19 @@ impl Checker {
 
     fn in_flight_to(&self, node: NodeId, task: TaskId, piece: PieceIndex) -> usize {
         let leases = self.leases.values();
-        leases
-            .filter(|l| l.node == node && l.task == task && l.run.contains(piece))
-            .count()
+        leases.filter(|l| l.node == node && l.task == task && l.run.contains(piece)).count()
     }
 
     /// The source gives nothing that was sent before while it could give what was never sent to a
     /// receiver with room. Holds if the window covers the task.
     fn nothing_twice(&self, lease: &Lease) {
         let fresh = |piece: PieceIndex| {
-            let others = self
-                .nodes
-                .iter()
-                .filter(|(node, _)| **node != NodeId::CACHE);
+            let others = self.nodes.iter().filter(|(node, _)| **node != NodeId::CACHE);
             let mut holders = others.filter(|(_, known)| {
-                known
-                    .has
-                    .get(&lease.task)
-                    .is_some_and(|h| h.contains(&piece))
+                known.has.get(&lease.task).is_some_and(|h| h.contains(&piece))
             });
             holders.next().is_none()
-                && !self
-                    .leases
-                    .values()
-                    .any(|l| l.task == lease.task && l.run.contains(piece))
+                && !self.leases.values().any(|l| l.task == lease.task && l.run.contains(piece))
         };
         if lease.run.iter().all(fresh) {
             return;

@@ -222,12 +222,7 @@ impl Sim {
     }
 
     pub fn want(&mut self, node: NodeId, run: Run, priority: Priority) {
-        let want = Want {
-            task: self.task,
-            run,
-            reader_at: run.first,
-            priority,
-        };
+        let want = Want { task: self.task, run, reader_at: run.first, priority };
         self.tell(Event::Wants { node, want });
     }
 
@@ -261,19 +256,14 @@ impl Sim {
     fn later(&mut self, delay: Micros, what: Happens) {
         self.sequence += 1;
         self.entries.insert(self.sequence, what);
-        self.calendar
-            .push(Reverse((self.now + delay, self.sequence)));
+        self.calendar.push(Reverse((self.now + delay, self.sequence)));
     }
 
     /// How much of what all living nodes want is there, in thousandths.
     pub fn progress(&self) -> u64 {
-        let living = self
-            .peers
-            .iter()
-            .filter(|(id, p)| **id != NodeId::CACHE && !p.dead);
-        let (have, nodes) = living.fold((0, 0), |(have, n), (_, p)| {
-            (have + p.has.len() as u64, n + 1)
-        });
+        let living = self.peers.iter().filter(|(id, p)| **id != NodeId::CACHE && !p.dead);
+        let (have, nodes) =
+            living.fold((0, 0), |(have, n), (_, p)| (have + p.has.len() as u64, n + 1));
         have * 1000 / (nodes * u64::from(self.setup.pieces)).max(1)
     }
 
@@ -283,26 +273,12 @@ impl Sim {
         self.plan();
         loop {
             if self.is_complete() || until(self) {
-                return self
-                    .peers
-                    .values()
-                    .filter_map(|p| p.done_at)
-                    .max()
-                    .unwrap_or(self.now);
+                return self.peers.values().filter_map(|p| p.done_at).max().unwrap_or(self.now);
             }
             let Some(Reverse((at, _))) = self.calendar.peek().copied() else {
-                panic!(
-                    "nothing happens any more: {:?} {:?}",
-                    self.swarm,
-                    self.swarm.tasks()
-                );
+                panic!("nothing happens any more: {:?} {:?}", self.swarm, self.swarm.tasks());
             };
-            assert!(
-                at < limit,
-                "too slow: {:?} {:?}",
-                self.swarm.tasks(),
-                self.swarm.stats()
-            );
+            assert!(at < limit, "too slow: {:?} {:?}", self.swarm.tasks(), self.swarm.stats());
             self.now = at;
             while let Some(Reverse((next, sequence))) = self.calendar.peek().copied() {
                 if next != at {
@@ -352,11 +328,7 @@ impl Sim {
                 Decision::Cancel { lease, .. } => {
                     self.cancelled.insert(lease);
                 }
-                Decision::Need {
-                    pieces,
-                    urgent_first,
-                    ..
-                } => {
+                Decision::Need { pieces, urgent_first, .. } => {
                     let first = urgent_first.unwrap_or(0);
                     let (late, early): (Vec<_>, Vec<_>) = pieces.iter().partition(|p| *p < first);
                     self.need = early.into_iter().chain(late).collect();
@@ -380,13 +352,7 @@ impl Sim {
             return;
         };
         self.origin_pieces += 1;
-        self.holds(
-            NodeId::CACHE,
-            Run {
-                first: piece,
-                end: piece + 1,
-            },
-        );
+        self.holds(NodeId::CACHE, Run { first: piece, end: piece + 1 });
         self.later(self.setup.cache_piece, Happens::Origin);
     }
 
@@ -414,11 +380,7 @@ impl Sim {
                 return;
             }
         }
-        if self
-            .peers
-            .get(&lease.parent)
-            .is_none_or(|parent| parent.dead)
-        {
+        if self.peers.get(&lease.parent).is_none_or(|parent| parent.dead) {
             // The connection hangs; the scheduler finds out.
             return;
         }
@@ -444,9 +406,7 @@ impl Sim {
         if parent.sending {
             return;
         }
-        parent
-            .queue
-            .retain(|(lease, _, _)| !cancelled.contains(&lease.id));
+        parent.queue.retain(|(lease, _, _)| !cancelled.contains(&lease.id));
         let Some((lease, _, _)) = parent.queue.front() else {
             return;
         };
@@ -462,11 +422,7 @@ impl Sim {
         if parent.dead {
             return;
         }
-        if parent
-            .queue
-            .front()
-            .is_some_and(|(first, _, _)| first.id == lease)
-        {
+        if parent.queue.front().is_some_and(|(first, _, _)| first.id == lease) {
             let (lease, piece, _) = parent.queue.pop_front().unwrap();
             if piece + 1 < lease.run.end {
                 parent.queue.push_front((lease, piece + 1, 0));
@@ -504,11 +460,7 @@ impl Sim {
             self.later(self.setup.delay, Happens::Tell(done));
         } else if self.setup.tells_pieces {
             got.insert(piece);
-            let has = Event::Has {
-                node: lease.node,
-                task: lease.task,
-                pieces: got,
-            };
+            let has = Event::Has { node: lease.node, task: lease.task, pieces: got };
             self.later(self.setup.delay, Happens::Tell(has));
         }
     }

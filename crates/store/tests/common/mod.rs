@@ -49,14 +49,7 @@ impl Blob {
         let signer = Signer::from_seed(&[1; 32]).expect("32 bytes");
         let (statement, signed) = Statement::sign(said, &signer);
         let book = PieceBook::of(&statement);
-        Self {
-            bytes,
-            id,
-            layout,
-            statement,
-            signed,
-            book,
-        }
+        Self { bytes, id, layout, statement, signed, book }
     }
 
     pub fn raw(&self, index: PieceIndex) -> Bytes {
@@ -88,11 +81,7 @@ impl Blob {
 }
 
 pub fn config(dir: &Path, quota_bytes: u64) -> StoreConfig {
-    StoreConfig {
-        quota_bytes,
-        reserve_bytes: Some(0),
-        ..StoreConfig::new(dir)
-    }
+    StoreConfig { quota_bytes, reserve_bytes: Some(0), ..StoreConfig::new(dir) }
 }
 
 pub fn open(dir: &Path) -> Store {

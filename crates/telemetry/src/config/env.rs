@@ -64,17 +64,14 @@ impl Variable {
 
     /// The error that this variable causes.
     pub(super) fn explain(&self, error: &toml::de::Error) -> ConfigError {
-        ConfigError::Environment {
-            variable: self.name.clone(),
-            reason: error.message().to_owned(),
-        }
+        ConfigError::Environment { variable: self.name.clone(), reason: error.message().to_owned() }
     }
 
     fn default_in<'a>(&self, defaults: &'a Table) -> Option<&'a Value> {
         let (key, sections) = self.path.split_last()?;
-        let section = sections.iter().try_fold(defaults, |table, section| {
-            table.get(section).and_then(Value::as_table)
-        });
+        let section = sections
+            .iter()
+            .try_fold(defaults, |table, section| table.get(section).and_then(Value::as_table));
         section?.get(key)
     }
 }

@@ -41,6 +41,5 @@ pub enum ConfigError {
 }
 
 fn place(line: Option<usize>) -> String {
-    line.map(|line| format!(", line {line}"))
-        .unwrap_or_default()
+    line.map(|line| format!(", line {line}")).unwrap_or_default()
 }

@@ -67,17 +67,11 @@ fn resolve<T: Configuration>(
     if let Some(file) = file {
         merge(&mut merged, file.table()?);
         // Parsed alone, so that an error has a line in the file.
-        merged
-            .clone()
-            .try_into::<T>()
-            .map_err(|error| file.explain::<T>(&error))?;
+        merged.clone().try_into::<T>().map_err(|error| file.explain::<T>(&error))?;
     }
     for variable in variables {
         merge(&mut merged, variable.table(&defaults));
-        merged
-            .clone()
-            .try_into::<T>()
-            .map_err(|error| variable.explain(&error))?;
+        merged.clone().try_into::<T>().map_err(|error| variable.explain(&error))?;
     }
     merged.try_into().map_err(ConfigError::Defaults)
 }

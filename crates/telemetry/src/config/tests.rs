@@ -69,14 +69,9 @@ impl Default for Mirror {
 }
 
 fn from(text: &str, variables: &[(&str, &str)]) -> Result<Sample, ConfigError> {
-    let file = file::Source {
-        path: "/etc/meganeura/sample.toml".into(),
-        text: text.to_owned(),
-    };
-    let variables: Vec<Variable> = variables
-        .iter()
-        .filter_map(|(name, text)| Variable::new(name, text))
-        .collect();
+    let file = file::Source { path: "/etc/meganeura/sample.toml".into(), text: text.to_owned() };
+    let variables: Vec<Variable> =
+        variables.iter().filter_map(|(name, text)| Variable::new(name, text)).collect();
     resolve(Some(&file), &variables)
 }
 
@@ -128,14 +123,8 @@ fn the_default_tells_the_type_of_a_variable() {
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_what_is_accepted() {
     let told = told(from("grace = 5\n\n[mirror]\nlisen = \"x\"", &[]));
-    assert!(
-        told.starts_with("/etc/meganeura/sample.toml, line 4: "),
-        "{told}"
-    );
-    assert!(
-        told.contains("`lisen`") && told.contains("`listen`"),
-        "{told}"
-    );
+    assert!(told.starts_with("/etc/meganeura/sample.toml, line 4: "), "{told}");
+    assert!(told.contains("`lisen`") && told.contains("`listen`"), "{told}");
 }
 
 #[test]
@@ -144,10 +133,7 @@ fn a_wrong_variable_is_named() {
     assert!(unknown.contains("MEGANEURA_MIRROR__LISEN"), "{unknown}");
     assert!(unknown.contains("`listen`"), "{unknown}");
     let wrong = told(from("", &[("MEGANEURA_MIRROR__QUOTA", "big")]));
-    assert!(
-        wrong.contains("MEGANEURA_MIRROR__QUOTA") && wrong.contains("50GiB"),
-        "{wrong}"
-    );
+    assert!(wrong.contains("MEGANEURA_MIRROR__QUOTA") && wrong.contains("50GiB"), "{wrong}");
 }
 
 #[test]

@@ -17,10 +17,7 @@ use crate::rig::{
 async fn read(stream: &mut Stream, length: usize) -> Bytes {
     let mut all = BytesMut::new();
     while all.len() < length {
-        let part = stream
-            .recv_bytes(length - all.len())
-            .await
-            .expect("readable");
+        let part = stream.recv_bytes(length - all.len()).await.expect("readable");
         all.extend_from_slice(&part.expect("not the end"));
     }
     all.freeze()
@@ -36,19 +33,10 @@ async fn messages_and_bytes_travel_both_ways_in_order() {
         let expected = expected.clone();
         async move {
             assert_eq!(asked, request("r1"));
-            assert_eq!(
-                connection.peer(),
-                &PeerIdentity::new(Role::Node, "n1").expect("a name")
-            );
-            assert_eq!(
-                stream.recv().await.expect("readable"),
-                Some(message("before"))
-            );
+            assert_eq!(connection.peer(), &PeerIdentity::new(Role::Node, "n1").expect("a name"));
+            assert_eq!(stream.recv().await.expect("readable"), Some(message("before")));
             assert_eq!(read(&mut stream, expected.len()).await, expected);
-            assert_eq!(
-                stream.recv().await.expect("readable"),
-                Some(message("after"))
-            );
+            assert_eq!(stream.recv().await.expect("readable"), Some(message("after")));
             assert_eq!(stream.recv::<Unwant>().await.expect("the end"), None);
             stream.send(&message("answer")).await.expect("sent");
             stream.send_bytes(expected).await.expect("sent");
@@ -56,9 +44,7 @@ async fn messages_and_bytes_travel_both_ways_in_order() {
             stream.finish();
         }
     });
-    let connection = soon(n1.connect(&address(&supernode), Expect::Supernode))
-        .await
-        .expect("open");
+    let connection = soon(n1.connect(&address(&supernode), Expect::Supernode)).await.expect("open");
     assert_eq!(connection.peer().to_string(), "supernode s1");
     soon(async {
         let mut stream = connection.open(&request("r1")).await.expect("open");
@@ -66,15 +52,9 @@ async fn messages_and_bytes_travel_both_ways_in_order() {
         stream.send_bytes(bytes.clone()).await.expect("sent");
         stream.send(&message("after")).await.expect("sent");
         stream.finish();
-        assert_eq!(
-            stream.recv().await.expect("readable"),
-            Some(message("answer"))
-        );
+        assert_eq!(stream.recv().await.expect("readable"), Some(message("answer")));
         assert_eq!(read(&mut stream, bytes.len()).await, bytes);
-        assert_eq!(
-            stream.recv().await.expect("readable"),
-            Some(Unwant::default())
-        );
+        assert_eq!(stream.recv().await.expect("readable"), Some(Unwant::default()));
         assert_eq!(stream.recv::<Unwant>().await.expect("the end"), None);
         assert_eq!(stream.recv_bytes(1).await.expect("the end"), None);
     })
@@ -86,15 +66,11 @@ async fn halves_of_a_stream_work_apart() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.node("a"), cluster.node("b"));
     serve_echo(&b);
-    let connection = soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    let connection = soon(a.connect(&address(&b), node("b"))).await.expect("open");
     let (mut send, mut recv) = connection.open(&request("")).await.expect("open").split();
     let sending = tokio::spawn(async move {
         for number in 0..1000 {
-            send.send(&message(&number.to_string()))
-                .await
-                .expect("sent");
+            send.send(&message(&number.to_string())).await.expect("sent");
         }
         send.finish();
     });
@@ -113,18 +89,12 @@ async fn halves_of_a_stream_work_apart() {
 async fn who_was_dialled_may_ask_too() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.node("a"), cluster.node("b"));
-    let connection = soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    let connection = soon(a.connect(&address(&b), node("b"))).await.expect("open");
     let other_end = soon(b.accept()).await.expect("accepted");
     let asking = async {
         let mut stream = other_end.open(&request("from b")).await.expect("open");
         stream.finish();
-        stream
-            .recv::<Unwant>()
-            .await
-            .expect("readable")
-            .expect("an answer")
+        stream.recv::<Unwant>().await.expect("readable").expect("an answer")
     };
     let answering = async {
         let (asked, mut stream) = connection.accept().await.expect("a stream");
@@ -138,10 +108,7 @@ async fn who_was_dialled_may_ask_too() {
 
 /// One bulk exchange; whether it went over TCP, and from where the server saw it.
 async fn bulk(connection: &transport::Connection, length: usize) -> (bool, String) {
-    let mut stream = connection
-        .open_bulk(&request(&length.to_string()))
-        .await
-        .expect("open");
+    let mut stream = connection.open_bulk(&request(&length.to_string())).await.expect("open");
     let over_tcp = stream.is_tcp();
     let from: Unwant = stream.recv().await.expect("readable").expect("a message");
     assert_eq!(read(&mut stream, length).await, pattern(length));
@@ -154,9 +121,7 @@ async fn bulk_bytes_go_over_tcp_and_the_socket_is_used_again() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.node("a"), cluster.node("b"));
     serve_bytes(&b);
-    let connection = soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    let connection = soon(a.connect(&address(&b), node("b"))).await.expect("open");
     let (over_tcp, first) = soon(bulk(&connection, 2_000_003)).await;
     assert!(over_tcp);
     for _ in 0..20 {
@@ -176,25 +141,12 @@ async fn a_bulk_stream_that_is_given_up_harms_no_other() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.node("a"), cluster.node("b"));
     serve_bytes_or_leave(&b);
-    let connection = soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    let connection = soon(a.connect(&address(&b), node("b"))).await.expect("open");
     soon(async {
-        let mut stream = connection
-            .open_bulk(&request("50000000"))
-            .await
-            .expect("open");
+        let mut stream = connection.open_bulk(&request("50000000")).await.expect("open");
         assert!(stream.is_tcp());
-        stream
-            .recv::<Unwant>()
-            .await
-            .expect("readable")
-            .expect("a message");
-        stream
-            .recv_bytes(1000)
-            .await
-            .expect("readable")
-            .expect("bytes");
+        stream.recv::<Unwant>().await.expect("readable").expect("a message");
+        stream.recv_bytes(1000).await.expect("readable").expect("bytes");
         drop(stream);
         let (over_tcp, _) = bulk(&connection, 1_000_000).await;
         assert!(over_tcp);
@@ -221,9 +173,7 @@ async fn an_answer_that_is_given_up_never_looks_complete() {
         stream.send(&message("half")).await.expect("sent");
         // Dropped without an end.
     });
-    let connection = soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    let connection = soon(a.connect(&address(&b), node("b"))).await.expect("open");
     for bulk in [false, true] {
         let mut stream = soon(async {
             match bulk {
@@ -250,19 +200,13 @@ async fn an_answer_that_is_given_up_never_looks_complete() {
 #[tokio::test]
 async fn without_tcp_bulk_bytes_go_over_quic() {
     let cluster = Cluster::new();
-    let without = Limits {
-        bulk_over_tcp: false,
-        ..Limits::default()
-    };
-    for (asker, asked) in [
-        (Limits::default(), without.clone()),
-        (without.clone(), Limits::default()),
-    ] {
+    let without = Limits { bulk_over_tcp: false, ..Limits::default() };
+    for (asker, asked) in
+        [(Limits::default(), without.clone()), (without.clone(), Limits::default())]
+    {
         let (a, b) = (cluster.node_with("a", asker), cluster.node_with("b", asked));
         serve_bytes(&b);
-        let connection = soon(a.connect(&address(&b), node("b")))
-            .await
-            .expect("open");
+        let connection = soon(a.connect(&address(&b), node("b"))).await.expect("open");
         for _ in 0..2 {
             let (over_tcp, _) = soon(bulk(&connection, 2_000_003)).await;
             assert!(!over_tcp);
@@ -280,9 +224,7 @@ async fn an_idle_socket_that_died_is_replaced() {
     };
     let (a, b) = (cluster.node("a"), cluster.node_with("b", impatient));
     serve_bytes(&b);
-    let connection = soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    let connection = soon(a.connect(&address(&b), node("b"))).await.expect("open");
     let (_, first) = soon(bulk(&connection, 10)).await;
     tokio::time::sleep(Duration::from_millis(800)).await;
     let (over_tcp, second) = soon(bulk(&connection, 10)).await;
@@ -293,24 +235,16 @@ async fn an_idle_socket_that_died_is_replaced() {
 #[tokio::test]
 async fn somebody_else_on_the_tcp_port_gets_no_request() {
     let (cluster, other) = (Cluster::new(), Cluster::new());
-    let without = Limits {
-        bulk_over_tcp: false,
-        ..Limits::default()
-    };
+    let without = Limits { bulk_over_tcp: false, ..Limits::default() };
     let (a, b) = (cluster.node("a"), cluster.node_with("b", without));
     serve_bytes(&b);
     // Its UDP port is taken, so only TCP is its own.
     let thief = other.identity(Role::Node, "b");
     let thief = thief_on_tcp(b.local_addr(), thief);
-    let connection = soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    let connection = soon(a.connect(&address(&b), node("b"))).await.expect("open");
     let (over_tcp, _) = soon(bulk(&connection, 10)).await;
     assert!(!over_tcp);
-    assert!(
-        soon(thief).await.expect("ran"),
-        "it was asked, and not believed"
-    );
+    assert!(soon(thief).await.expect("ran"), "it was asked, and not believed");
 }
 
 /// Answers one TLS handshake at `port` with another cluster's identity; whether it failed.
@@ -339,28 +273,17 @@ fn thief_on_tcp(
     config.alpn_protocols = vec![wire::ALPN.to_vec()];
     tokio::spawn(async move {
         let (tcp, _) = listener.accept().await.expect("asked");
-        tokio_rustls::TlsAcceptor::from(Arc::new(config))
-            .accept(tcp)
-            .await
-            .is_err()
+        tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(tcp).await.is_err()
     })
 }
 
 #[tokio::test]
 async fn more_bulk_than_sockets_goes_over_quic() {
     let cluster = Cluster::new();
-    let a = cluster.node_with(
-        "a",
-        Limits {
-            max_bulk_per_peer: 1,
-            ..Limits::default()
-        },
-    );
+    let a = cluster.node_with("a", Limits { max_bulk_per_peer: 1, ..Limits::default() });
     let b = cluster.node("b");
     serve_bytes(&b);
-    let connection = soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    let connection = soon(a.connect(&address(&b), node("b"))).await.expect("open");
     let ((one, _), (two, _)) =
         soon(async { tokio::join!(bulk(&connection, 3_000_000), bulk(&connection, 3_000_000)) })
             .await;
@@ -386,9 +309,7 @@ async fn one_connection_serves_all_who_want_it() {
         dialling.spawn(async move { a.connect(&to, node("b")).await.expect("open") });
     }
     let all = soon(dialling.join_all()).await;
-    soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    soon(a.connect(&address(&b), node("b"))).await.expect("open");
     // The dialled sees a connection a little later than the one that dials.
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(accepted.load(Ordering::SeqCst), 1);
@@ -396,9 +317,7 @@ async fn one_connection_serves_all_who_want_it() {
     all[0].close("enough");
     soon(all[1].closed()).await;
     assert!(all[1].is_closed());
-    let again = soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    let again = soon(a.connect(&address(&b), node("b"))).await.expect("open");
     assert!(!again.is_closed());
 }
 
@@ -407,17 +326,12 @@ async fn a_closed_endpoint_tells_its_peers() {
     let cluster = Cluster::new();
     let (a, b) = (cluster.node("a"), cluster.node("b"));
     serve_echo(&b);
-    let connection = soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    let connection = soon(a.connect(&address(&b), node("b"))).await.expect("open");
     assert!(echoes(&connection).await);
     soon(b.close()).await;
     soon(connection.closed()).await;
     assert!(soon(b.accept()).await.is_none());
-    assert!(matches!(
-        soon(b.connect(&address(&a), node("a"))).await,
-        Err(TransportError::Closed)
-    ));
+    assert!(matches!(soon(b.connect(&address(&a), node("a"))).await, Err(TransportError::Closed)));
     let error = connection.open(&request("")).await.expect_err("closed");
     assert!(matches!(error, TransportError::Closed), "{error:?}");
     assert!(error.is_transient());
@@ -429,14 +343,10 @@ async fn names_are_resolved_and_what_cannot_be_reached_is_told() {
     let (a, b) = (cluster.node("a"), cluster.node("b"));
     serve_echo(&b);
     let port = b.local_addr().port();
-    let connection = soon(a.connect(&format!("localhost:{port}"), node("b")))
-        .await
-        .expect("open");
+    let connection = soon(a.connect(&format!("localhost:{port}"), node("b"))).await.expect("open");
     assert!(echoes(&connection).await);
     for wrong in ["no port", "does-not-exist.invalid:1"] {
-        let error = soon(a.connect(wrong, node("b")))
-            .await
-            .expect_err("no address");
+        let error = soon(a.connect(wrong, node("b"))).await.expect_err("no address");
         assert!(matches!(error, TransportError::Address { .. }), "{error:?}");
     }
 }

@@ -32,17 +32,12 @@ fn of_supernodes_that_start_together_one_makes_the_cluster() {
         .map(|_| {
             let path = Arc::clone(&path);
             std::thread::spawn(move || {
-                Authority::load_or_create(&path)
-                    .expect("there")
-                    .join_string(&[])
-                    .to_string()
+                Authority::load_or_create(&path).expect("there").join_string(&[]).to_string()
             })
         })
         .collect();
-    let mut clusters: Vec<_> = starting
-        .into_iter()
-        .map(|thread| thread.join().expect("ran"))
-        .collect();
+    let mut clusters: Vec<_> =
+        starting.into_iter().map(|thread| thread.join().expect("ran")).collect();
     clusters.dedup();
     assert_eq!(clusters.len(), 1);
 }
@@ -57,13 +52,7 @@ fn an_authority_that_is_damaged_or_open_to_all_is_refused() {
     Authority::load_or_create(&other_path).expect("created");
     let other: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(&other_path).expect("readable")).expect("JSON");
-    for field in [
-        "ca_certificate",
-        "ca_key",
-        "signing_seed",
-        "join_secret",
-        "version",
-    ] {
+    for field in ["ca_certificate", "ca_key", "signing_seed", "join_secret", "version"] {
         let mut value: serde_json::Value = serde_json::from_str(&good).expect("JSON");
         let secret = value["join_secret"].as_str().expect("text").to_owned();
         value[field] = match field {
@@ -84,10 +73,7 @@ fn an_authority_that_is_damaged_or_open_to_all_is_refused() {
     assert!(Authority::load_or_create(&path).is_ok());
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("chmod");
     let error = Authority::load_or_create(&path).expect_err("open to all");
-    assert!(
-        matches!(error, IdentityError::Exposed { mode: 0o644, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, IdentityError::Exposed { mode: 0o644, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -107,17 +93,12 @@ async fn an_identity_survives_a_restart() {
     assert_eq!(loaded.verifier(), identity.verifier());
     let n1 = Endpoint::bind(local(), loaded, Limits::default()).expect("bound");
     let n2 = cluster.node("n2");
-    soon(n2.connect(&address(&n1), node("n1")))
-        .await
-        .expect("believed");
+    soon(n2.connect(&address(&n1), node("n1"))).await.expect("believed");
 
     // A key that is not the certificate's is no identity.
     let mut value: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(&path).expect("readable")).expect("JSON");
-    cluster
-        .identity(Role::Node, "n1")
-        .save(&path)
-        .expect("saved");
+    cluster.identity(Role::Node, "n1").save(&path).expect("saved");
     let other: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(&path).expect("readable")).expect("JSON");
     value["key"] = other["key"].clone();
@@ -140,16 +121,10 @@ async fn secrets_are_not_told_by_debug() {
         Endpoint::bind_supernode(local(), Arc::clone(&authority), "s1", Limits::supernode())
             .expect("bound");
     let join = authority.join_string(&["s:1".into()]);
-    let told = format!(
-        "{authority:?} {identity:?} {join:?} {endpoint:?} {:?}",
-        authority.signer()
-    );
-    for (file, field) in [
-        (&kept, "join_secret"),
-        (&kept, "signing_seed"),
-        (&kept, "ca_key"),
-        (&held, "key"),
-    ] {
+    let told = format!("{authority:?} {identity:?} {join:?} {endpoint:?} {:?}", authority.signer());
+    for (file, field) in
+        [(&kept, "join_secret"), (&kept, "signing_seed"), (&kept, "ca_key"), (&held, "key")]
+    {
         let secret = file[field].as_str().expect("text");
         // Of a PEM file the second line is the first of the key.
         let secret = secret.lines().nth(1).unwrap_or(secret);

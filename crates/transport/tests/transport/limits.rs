@@ -11,15 +11,10 @@ use crate::rig::{Cluster, address, echoes, message, node, request, serve, serve_
 #[tokio::test]
 async fn too_many_connections_are_refused_until_one_has_gone() {
     let cluster = Cluster::new();
-    let limits = Limits {
-        max_connections: 2,
-        ..Limits::default()
-    };
+    let limits = Limits { max_connections: 2, ..Limits::default() };
     let supernode = cluster.supernode_with(limits);
     serve_echo(&supernode);
-    let nodes: Vec<_> = (0..3)
-        .map(|number| cluster.node(&format!("n{number}")))
-        .collect();
+    let nodes: Vec<_> = (0..3).map(|number| cluster.node(&format!("n{number}"))).collect();
     let mut open = Vec::new();
     for node in &nodes[..2] {
         let connection = soon(node.connect(&address(&supernode), Expect::Supernode)).await;
@@ -33,9 +28,7 @@ async fn too_many_connections_are_refused_until_one_has_gone() {
     open[1].close("leaving");
     soon(async {
         loop {
-            let again = nodes[2]
-                .connect(&address(&supernode), Expect::Supernode)
-                .await;
+            let again = nodes[2].connect(&address(&supernode), Expect::Supernode).await;
             match again {
                 Ok(connection) if echoes(&connection).await => return,
                 _ => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -48,16 +41,11 @@ async fn too_many_connections_are_refused_until_one_has_gone() {
 #[tokio::test]
 async fn a_peer_that_comes_again_and_again_loses_its_oldest_connection() {
     let cluster = Cluster::new();
-    let limits = Limits {
-        max_connections_per_peer: 2,
-        ..Limits::default()
-    };
+    let limits = Limits { max_connections_per_peer: 2, ..Limits::default() };
     let supernode = cluster.supernode_with(limits);
     serve_echo(&supernode);
     let other = cluster.node("other");
-    let others = soon(other.connect(&address(&supernode), Expect::Supernode))
-        .await
-        .expect("open");
+    let others = soon(other.connect(&address(&supernode), Expect::Supernode)).await.expect("open");
     let mut lives = Vec::new();
     for _ in 0..3 {
         // A new life of the same node, each time.
@@ -76,14 +64,9 @@ async fn a_peer_that_comes_again_and_again_loses_its_oldest_connection() {
 #[tokio::test]
 async fn connections_that_nobody_uses_are_closed() {
     let cluster = Cluster::new();
-    let limits = Limits {
-        unused_timeout: Duration::from_secs(1),
-        ..Limits::default()
-    };
+    let limits = Limits { unused_timeout: Duration::from_secs(1), ..Limits::default() };
     let (a, b) = (cluster.node_with("a", limits), cluster.node("b"));
-    let connection = soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    let connection = soon(a.connect(&address(&b), node("b"))).await.expect("open");
     let other_end = soon(b.accept()).await.expect("accepted");
     let stream = soon(connection.open(&request("x"))).await.expect("open");
     drop(connection);
@@ -116,9 +99,7 @@ async fn slow(bulk: bool) -> usize {
         tokio::time::sleep(Duration::from_secs(60)).await;
         drop(stream);
     });
-    let connection: Connection = soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    let connection: Connection = soon(a.connect(&address(&b), node("b"))).await.expect("open");
     let mut stream = match bulk {
         true => connection.open_bulk(&request("")).await.expect("open"),
         false => connection.open(&request("")).await.expect("open"),
@@ -134,10 +115,7 @@ async fn a_slow_reader_holds_its_sender_back() {
     let windows =
         limits.stream_window as usize + usize::try_from(limits.send_window).expect("fits");
     let over_quic = slow(false).await;
-    assert!(
-        over_quic <= windows + (1 << 20),
-        "{over_quic} bytes went nowhere"
-    );
+    assert!(over_quic <= windows + (1 << 20), "{over_quic} bytes went nowhere");
     // TCP's windows are the kernel's: at most twice 4 to 8 MiB.
     let over_tcp = slow(true).await;
     assert!(over_tcp <= 32 << 20, "{over_tcp} bytes went nowhere");
@@ -146,18 +124,13 @@ async fn a_slow_reader_holds_its_sender_back() {
 #[tokio::test]
 async fn a_reader_that_takes_nothing_has_stalled() {
     let cluster = Cluster::new();
-    let limits = Limits {
-        stall_timeout: Duration::from_millis(500),
-        ..Limits::default()
-    };
+    let limits = Limits { stall_timeout: Duration::from_millis(500), ..Limits::default() };
     let (a, b) = (cluster.node_with("a", limits), cluster.node("b"));
     serve(&b, |_, _, stream| async move {
         tokio::time::sleep(Duration::from_secs(60)).await;
         drop(stream);
     });
-    let connection = soon(a.connect(&address(&b), node("b")))
-        .await
-        .expect("open");
+    let connection = soon(a.connect(&address(&b), node("b"))).await.expect("open");
     let mut stream = soon(connection.open(&request(""))).await.expect("open");
     let ended = soon(stream.send_bytes(Bytes::from(vec![0; 64 << 20]))).await;
     assert!(matches!(ended, Err(TransportError::Timeout)), "{ended:?}");

@@ -19,9 +19,7 @@ pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Cluster {
     pub(crate) fn new() -> Self {
-        Self {
-            authority: Arc::new(Authority::generate().expect("random numbers")),
-        }
+        Self { authority: Arc::new(Authority::generate().expect("random numbers")) }
     }
 
     pub(crate) fn identity(&self, role: Role, name: &str) -> Identity {
@@ -60,10 +58,7 @@ pub(crate) fn node(name: &str) -> Expect {
 
 /// A request that is told from others by its id.
 pub(crate) fn request(id: &str) -> Request {
-    Request {
-        request_id: id.into(),
-        asks: Some(Asks::Control(Control {})),
-    }
+    Request { request_id: id.into(), asks: Some(Asks::Control(Control {})) }
 }
 
 pub(crate) fn message(text: &str) -> Unwant {
@@ -72,9 +67,7 @@ pub(crate) fn message(text: &str) -> Unwant {
 
 /// Fails a test that hangs.
 pub(crate) async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), work)
-        .await
-        .expect("in time")
+    tokio::time::timeout(Duration::from_secs(20), work).await.expect("in time")
 }
 
 /// Answers every stream of every connection with `answer`.
@@ -121,9 +114,7 @@ pub(crate) fn serve_bytes(endpoint: &Endpoint) {
 
 /// Bytes that are not alike anywhere.
 pub(crate) fn pattern(length: usize) -> Bytes {
-    (0..length)
-        .map(|at| at.wrapping_mul(0x9e37_79b1).to_le_bytes()[2])
-        .collect()
+    (0..length).map(|at| at.wrapping_mul(0x9e37_79b1).to_le_bytes()[2]).collect()
 }
 
 /// Whether an echo comes back.

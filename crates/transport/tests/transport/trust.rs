@@ -25,13 +25,8 @@ impl Key {
 
     pub(crate) fn of(kind: &'static rcgen::SignatureAlgorithm) -> Self {
         let pair = KeyPair::generate_for(kind).expect("a key");
-        let csr = CertificateParams::default()
-            .serialize_request(&pair)
-            .expect("a request");
-        Self {
-            csr: csr.der().to_vec(),
-            pair,
-        }
+        let csr = CertificateParams::default().serialize_request(&pair).expect("a request");
+        Self { csr: csr.der().to_vec(), pair }
     }
 }
 
@@ -39,9 +34,7 @@ impl Key {
 fn client(ca: &Joined, own: Option<(&Key, &Joined)>, alpn: &[u8]) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from(ca.ca.clone()))
-        .expect("a CA");
+    roots.add(CertificateDer::from(ca.ca.clone())).expect("a CA");
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("TLS 1.3")
@@ -61,9 +54,7 @@ fn client(ca: &Joined, own: Option<(&Key, &Joined)>, alpn: &[u8]) -> ClientConfi
 
 /// Comes to `endpoint` as `config` says; whether a stream got an answer, over QUIC and TCP.
 async fn gets_in(endpoint: &Endpoint, server: &str, config: ClientConfig) -> (bool, bool) {
-    let quic = gets_in_by_quic(endpoint, server, config.clone())
-        .await
-        .is_some();
+    let quic = gets_in_by_quic(endpoint, server, config.clone()).await.is_some();
     let tcp = gets_in_by_tcp(endpoint, server, config).await.is_ok();
     (quic, tcp)
 }
@@ -92,9 +83,7 @@ async fn gets_in_by_tcp(
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let tcp = TcpStream::connect(endpoint.local_addr()).await?;
     let name = server.to_owned().try_into().expect("a name");
-    let mut tls = tokio_rustls::TlsConnector::from(Arc::new(config))
-        .connect(name, tcp)
-        .await?;
+    let mut tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
     tls.write_all(&question()).await?;
     tls.flush().await?;
     let mut answer = vec![0; echo().len()];
@@ -125,10 +114,7 @@ async fn only_a_certificate_of_the_cluster_gets_in() {
     serve_echo(&supernode);
     let key = Key::new();
     let issue = |cluster: &Cluster, life| {
-        cluster
-            .authority
-            .issue(&key.csr, Role::Node, "n1", life)
-            .expect("issued")
+        cluster.authority.issue(&key.csr, Role::Node, "n1", life).expect("issued")
     };
     let (ours, theirs) = (issue(&cluster, DAY), issue(&other, DAY));
     let late = issue(&cluster, Duration::ZERO);
@@ -145,16 +131,10 @@ async fn only_a_certificate_of_the_cluster_gets_in() {
     }
     // A stranger that joins is answered over QUIC, but not as a member.
     let config = client(&ours, None, wire::ALPN_JOIN);
-    assert_eq!(
-        soon(gets_in(&supernode, SUPERNODE, config)).await,
-        (false, false)
-    );
+    assert_eq!(soon(gets_in(&supernode, SUPERNODE, config)).await, (false, false));
     // Another protocol is not spoken at all.
     let config = client(&ours, Some((&key, &ours)), b"h3");
-    assert_eq!(
-        soon(gets_in(&supernode, SUPERNODE, config)).await,
-        (false, false)
-    );
+    assert_eq!(soon(gets_in(&supernode, SUPERNODE, config)).await, (false, false));
 }
 
 #[tokio::test]
@@ -163,20 +143,11 @@ async fn a_node_without_a_door_takes_members_only() {
     let n1 = cluster.node("n1");
     serve_echo(&n1);
     let key = Key::new();
-    let ours = cluster
-        .authority
-        .issue(&key.csr, Role::Node, "n2", DAY)
-        .expect("issued");
+    let ours = cluster.authority.issue(&key.csr, Role::Node, "n2", DAY).expect("issued");
     let member = client(&ours, Some((&key, &ours)), wire::ALPN);
-    assert_eq!(
-        soon(gets_in(&n1, "node.meganeura", member)).await,
-        (true, true)
-    );
+    assert_eq!(soon(gets_in(&n1, "node.meganeura", member)).await, (true, true));
     let stranger = client(&ours, None, wire::ALPN);
-    assert_eq!(
-        soon(gets_in(&n1, "node.meganeura", stranger)).await,
-        (false, false)
-    );
+    assert_eq!(soon(gets_in(&n1, "node.meganeura", stranger)).await, (false, false));
 }
 
 #[tokio::test]
@@ -184,14 +155,8 @@ async fn a_server_must_be_who_is_expected() {
     let cluster = Cluster::new();
     let (n1, n2, supernode) = (cluster.node("n1"), cluster.node("n2"), cluster.supernode());
     serve_echo(&n1);
-    for (to, expect) in [
-        (&n1, Expect::Supernode),
-        (&n1, node("n3")),
-        (&supernode, node("s1")),
-    ] {
-        let error = soon(n2.connect(&address(to), expect.clone()))
-            .await
-            .expect_err("wrong");
+    for (to, expect) in [(&n1, Expect::Supernode), (&n1, node("n3")), (&supernode, node("s1"))] {
+        let error = soon(n2.connect(&address(to), expect.clone())).await.expect_err("wrong");
         let TransportError::WrongPeer { expected, actual } = &error else {
             panic!("{error:?}");
         };
@@ -199,9 +164,7 @@ async fn a_server_must_be_who_is_expected() {
         assert_eq!(*actual, to.identity().peer().to_string());
         assert!(!error.is_transient());
     }
-    let right = soon(n2.connect(&address(&n1), node("n1")))
-        .await
-        .expect("right");
+    let right = soon(n2.connect(&address(&n1), node("n1"))).await.expect("right");
     assert!(echoes(&right).await);
 }
 
@@ -210,16 +173,11 @@ async fn a_server_of_another_cluster_or_of_yesterday_is_not_believed() {
     let (cluster, other) = (Cluster::new(), Cluster::new());
     let n1 = cluster.node("n1");
     let foreign = other.supernode();
-    let late = cluster
-        .authority
-        .identity(Role::Node, "n2", Duration::ZERO)
-        .expect("signed");
+    let late = cluster.authority.identity(Role::Node, "n2", Duration::ZERO).expect("signed");
     let late = Endpoint::bind(local(), late, Limits::default()).expect("bound");
     tokio::time::sleep(Duration::from_millis(2100)).await;
     for (to, expect) in [(&foreign, Expect::Supernode), (&late, node("n2"))] {
-        let error = soon(n1.connect(&address(to), expect))
-            .await
-            .expect_err("not believed");
+        let error = soon(n1.connect(&address(to), expect)).await.expect_err("not believed");
         assert!(matches!(error, TransportError::Untrusted(_)), "{error:?}");
     }
 }
@@ -229,10 +187,7 @@ async fn a_server_that_cannot_use_us_says_so() {
     let cluster = Cluster::new();
     let supernode = cluster.supernode();
     serve_echo(&supernode);
-    let late = cluster
-        .authority
-        .identity(Role::Node, "n2", Duration::ZERO)
-        .expect("signed");
+    let late = cluster.authority.identity(Role::Node, "n2", Duration::ZERO).expect("signed");
     let late = Endpoint::bind(local(), late, Limits::default()).expect("bound");
     tokio::time::sleep(Duration::from_millis(2100)).await;
     // In TLS 1.3 a client is connected before the server has looked at its certificate.
@@ -248,15 +203,8 @@ async fn what_a_certificate_request_asks_for_is_ignored() {
     let pair = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::new(vec!["supernode.meganeura".to_owned()]).expect("names");
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let csr = params
-        .serialize_request(&pair)
-        .expect("a request")
-        .der()
-        .to_vec();
-    let issued = cluster
-        .authority
-        .issue(&csr, Role::Node, "n1", DAY)
-        .expect("issued");
+    let csr = params.serialize_request(&pair).expect("a request").der().to_vec();
+    let issued = cluster.authority.issue(&csr, Role::Node, "n1", DAY).expect("issued");
     let key = Key { pair, csr };
     // As a server it is a node, whatever it asked for.
     let config = client(&issued, Some((&key, &issued)), wire::ALPN);
@@ -273,10 +221,7 @@ async fn what_a_certificate_request_asks_for_is_ignored() {
     assert_eq!(connection.peer(), &node);
     let (_, parsed) = x509_parser::parse_x509_certificate(&issued.certificate).expect("readable");
     assert!(!parsed.is_ca());
-    let names = parsed
-        .subject_alternative_name()
-        .expect("readable")
-        .expect("there");
+    let names = parsed.subject_alternative_name().expect("readable").expect("there");
     assert!(!format!("{names:?}").contains("supernode"));
 }
 
@@ -286,10 +231,7 @@ pub(crate) async fn raw_member(
     to: &Endpoint,
 ) -> (quinn::Endpoint, quinn::Connection) {
     let key = Key::new();
-    let issued = cluster
-        .authority
-        .issue(&key.csr, Role::Node, "raw", DAY)
-        .expect("issued");
+    let issued = cluster.authority.issue(&key.csr, Role::Node, "raw", DAY).expect("issued");
     let config = client(&issued, Some((&key, &issued)), wire::ALPN);
     let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(config).expect("TLS 1.3");
     let client = quinn::Endpoint::client(local()).expect("a socket");
