@@ -53,13 +53,10 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
         download: Arc::new(Limiter::new(per_second(config.peers.download_limit))),
         tickets: Arc::default(),
         lone: Arc::new(lone(&config, &engine)?),
+        address: hello(&config).address,
+        liars: Arc::default(),
     };
-    let gateway = Arc::new(Gateway::new(
-        engine.clone(),
-        link.clone(),
-        Arc::clone(&search.lone),
-        Arc::clone(&search.tickets),
-    ));
+    let gateway = Arc::new(Gateway::new(link.clone(), search.clone()));
     tokio::spawn(sweep(engine.clone()));
 
     let (member, joined) = oneshot::channel();

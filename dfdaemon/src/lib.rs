@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod link;
 pub mod local;
 pub mod lone;
+mod memory;
 pub mod mirror;
 pub mod search;
 pub mod serve;

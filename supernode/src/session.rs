@@ -1,8 +1,7 @@
 //! One node's control stream: from its hello to its end.
 
-use std::net::SocketAddr;
-
 use content::{PieceSet, Run, TaskId};
+use peer::peers::reachable;
 use schedule::{Blame, Event, LeaseId, NodeFacts, NodeId};
 use tokio::sync::mpsc;
 use transport::{Connection, Stream, TransportError};
@@ -53,6 +52,7 @@ pub async fn hold(
         says: Some(SupernodeSays::Welcome(Welcome {
             version: env!("CARGO_PKG_VERSION").into(),
             keys: Vec::new(),
+            neighbours: swarm.neighbours(node),
         })),
     };
     let talk = async {
@@ -86,16 +86,6 @@ fn facts(hello: &Hello) -> NodeFacts {
         zone: hello.zone.clone(),
         rack: hello.rack.clone(),
         can_serve: !hello.address.is_empty(),
-    }
-}
-
-/// Where others reach the node: an unspecified address is the one that we see.
-fn reachable(told: &str, seen: SocketAddr) -> String {
-    match told.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_unspecified() => {
-            SocketAddr::new(seen.ip(), address.port()).to_string()
-        }
-        _ => told.to_owned(),
     }
 }
 

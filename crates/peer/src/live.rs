@@ -240,8 +240,7 @@ impl LiveTask {
     }
 
     fn replan(self: &Arc<Self>) {
-        let want = self.want();
-        self.plan.wanted(self, want);
+        self.plan.wanted(self);
     }
 
     /// All of it was hashed and matched: provisional pieces become pieces, and readers get the end.

@@ -265,6 +265,14 @@ impl Node {
         self.process.take().map_or(Ok(()), |mut process| process.kill())
     }
 
+    /// Forgets all pieces that it had on disk. To be called while it is stopped.
+    ///
+    /// # Errors
+    /// If the disk says no.
+    pub fn forget_blobs(&self) -> anyhow::Result<()> {
+        Ok(std::fs::remove_dir_all(self.dir.join("state/store"))?)
+    }
+
     /// The process, if it runs.
     pub const fn process(&mut self) -> Option<&mut Process> {
         self.process.as_mut()
