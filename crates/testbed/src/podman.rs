@@ -80,7 +80,14 @@ impl Podman {
     /// What skopeo says.
     pub async fn skopeo<const N: usize>(&self, args: [&str; N]) -> anyhow::Result<String> {
         let skopeo = tool("skopeo", "skopeo");
-        Ok(String::from_utf8(skopeo.args(["--insecure-policy", "--registries-conf"]).args([&self.conf]).args(args).run().await?)?)
+        Ok(String::from_utf8(
+            skopeo
+                .args(["--insecure-policy", "--registries-conf"])
+                .args([&self.conf])
+                .args(args)
+                .run()
+                .await?,
+        )?)
     }
 
     /// A folder for what skopeo is to write.

@@ -97,5 +97,9 @@ fn tags(path: &str, query: Option<&str>) -> Line {
     let body = serde_json::json!({ "name": APP, "tags": page }).to_string();
     let link = format!("<{path}?n=10&next=from%3A{}>; rel=\"next\"", first + 10);
     let json = ("content-type", "application/json");
-    if first + 10 < 25 { says(200, &[json, ("link", &link)], body) } else { says(200, &[json], body) }
+    if first + 10 < 25 {
+        says(200, &[json, ("link", &link)], body)
+    } else {
+        says(200, &[json], body)
+    }
 }

@@ -38,11 +38,7 @@ impl Rig {
     }
 
     /// GETs as containerd does: the registry's name comes as `ns`.
-    pub(crate) async fn get(
-        &self,
-        path: &str,
-        headers: &[(&str, &str)],
-    ) -> anyhow::Result<Answer> {
+    pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Answer> {
         self.send(http::Method::GET, path, headers).await
     }
 
