@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use content::{Digest, TaskId, Unverified};
 use peer::access::CallerId;
-use peer::{Engine, Failure, LiveTask, Source};
+use peer::{End, Engine, Failure, LiveTask, Source};
 use registry::{Caller, Page, Reference, Repository};
 use wire::control;
 use wire::request::{
@@ -19,6 +19,7 @@ use wire::request::{
 };
 
 use crate::link::{Link, LinkError};
+use crate::mirror::short::ShortEnds;
 use crate::search::Search;
 
 /// Something in a registry, and on whose behalf it is asked for.
@@ -69,6 +70,7 @@ pub struct Gateway {
     search: Search,
     /// Until when a grant is believed without asking again.
     grants: Mutex<HashMap<GrantKey, Instant>>,
+    short_ends: ShortEnds,
 }
 
 type GrantKey = (Repository, Digest, CallerId);
@@ -80,13 +82,35 @@ impl Gateway {
     /// A gateway to `link`'s supernode, with `search` for the time without one.
     #[must_use]
     pub fn new(link: Link, search: Search) -> Self {
-        Self { engine: search.engine.clone(), link, search, grants: Mutex::default() }
+        Self {
+            engine: search.engine.clone(),
+            link,
+            search,
+            grants: Mutex::default(),
+            short_ends: ShortEnds::default(),
+        }
     }
 
     /// The engine that tasks are read from.
     #[must_use]
     pub const fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The answers that ended short lately.
+    pub(crate) const fn short_ends(&self) -> &ShortEnds {
+        &self.short_ends
+    }
+
+    /// Whether an answer about a blob ended short so lately that a client had better take the
+    /// blob, or the rest of it, elsewhere. Not once the whole is here and proven.
+    #[must_use]
+    pub fn ended_short(&self, digest: Digest, resumes: bool) -> bool {
+        let task = TaskId::Blob(digest);
+        let whole = || {
+            self.engine.live(&task).is_some_and(|live| matches!(*live.end().borrow(), End::Whole))
+        };
+        self.short_ends.forbid(&task, resumes) && !whole()
     }
 
     /// What a blob is, without fetching it: a client's HEAD.
@@ -331,13 +355,15 @@ impl Gateway {
         let mut ask =
             wire::request::Page { place: Some(asked.place()), ..wire::request::Page::default() };
         match &page {
-            Page::Tags { n, last } => {
+            Page::Tags { n, last, more } => {
                 ask.n = *n;
                 ask.last.clone_from(last);
+                ask.more.clone_from(more);
             }
-            Page::Referrers { digest, artifact_type } => {
+            Page::Referrers { digest, artifact_type, more } => {
                 ask.referrers_of = Some(digest.to_string());
                 ask.artifact_type.clone_from(artifact_type);
+                ask.more.clone_from(more);
             }
         }
         match self.link.ask::<Paged>(&asked.request_id, Asks::Page(ask)).await {

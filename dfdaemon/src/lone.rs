@@ -104,11 +104,7 @@ impl Lone {
     pub(crate) async fn page(&self, asked: &Asked, page: &Page) -> Result<Said, Failure> {
         let passed =
             self.access.registries().get_page(&asked.repository, page, &asked.caller).await?;
-        Ok(Said {
-            status: u32::from(passed.status),
-            headers: passed.headers.into_iter().map(header).collect(),
-            body: passed.body.to_vec(),
-        })
+        Ok(peer::failure::passed(passed))
     }
 }
 

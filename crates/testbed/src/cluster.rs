@@ -80,7 +80,7 @@ impl Bed {
         std::fs::create_dir_all(&dir)?;
         let config = format!(
             "state_dir = \"{dir}/state\"\nhttp.listen = \"127.0.0.1:{http}\"\n\
-             nodes.listen = \"127.0.0.1:{nodes}\"\nlog.level = \"debug\"\n{more}\n{site}",
+             nodes.listen = \"127.0.0.1:{nodes}\"\nlog.level = \"debug,sled=warn\"\n{more}\n{site}",
             dir = dir.display(),
             site = site.0,
         );
@@ -124,7 +124,7 @@ impl Bed {
             "state_dir = \"{dir}/state\"\nnode = \"{name}\"\nmirror.listen = \"127.0.0.1:{mirror}\"\n\
              peers.listen = \"127.0.0.1:{peers}\"\nadmin.listen = \"127.0.0.1:{admin}\"\n\
              local.socket = \"{dir}/dfdaemon.sock\"\nsupernode.join = \"{join}\"\n\
-             log.level = \"debug\"\n{more}\n{site}",
+             log.level = \"debug,sled=warn\"\n{more}\n{site}",
             dir = dir.display(),
             join = supernode.join,
             site = supernode.site.0,
