@@ -111,10 +111,11 @@ impl Driver {
     }
 
     async fn converse(&mut self, connection: Connection) {
-        self.introduced.clear();
-        self.introducing.clear();
         let ended = session::hold(self, &connection).await;
         self.ends.connection.send_replace(State::new(None));
+        // Nobody sees to any task now: what is wanted is searched for, and the next supernode is told.
+        self.introduced.clear();
+        self.introducing.clear();
         match ended {
             Ok(()) => tracing::warn!("the supernode has gone; going on without it"),
             Err(error) => {
@@ -199,6 +200,8 @@ impl Driver {
                 self.wants.remove(task);
                 self.introduced.contains(task).then_some((*task, None))
             }
+            // Only who is told what we hold has to hear of it; the session says it.
+            Told::Lost(..) => None,
             Told::Introduced(task) => {
                 connection?;
                 self.introducing.remove(task);

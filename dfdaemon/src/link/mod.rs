@@ -12,7 +12,7 @@ mod session;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use content::TaskId;
+use content::{PieceSet, TaskId};
 use peer::{LiveTask, Plan, Want};
 use prost::Message;
 use tokio::sync::{mpsc, watch};
@@ -46,6 +46,8 @@ pub enum LinkError {
 pub(crate) enum Told {
     /// The demand on a task changed.
     Wanted(TaskId, Option<Want>),
+    /// Pieces are here no more.
+    Lost(TaskId, PieceSet),
     /// The supernode knows the task: it was opened there.
     Introduced(TaskId),
     /// The supernode did not take the task.
@@ -150,5 +152,9 @@ impl Plan for Link {
     fn wanted(&self, task: &Arc<LiveTask>, want: Option<Want>) {
         // Nobody listens only when the process ends.
         let _ = self.told.send(Told::Wanted(task.id(), want));
+    }
+
+    fn lost(&self, task: TaskId, pieces: PieceSet) {
+        let _ = self.told.send(Told::Lost(task, pieces));
     }
 }
