@@ -53,6 +53,8 @@ pub struct Driver {
     introduced: HashSet<TaskId>,
     /// The tasks that it is being told of.
     introducing: HashSet<TaskId>,
+    /// Those of them that it did not take so far.
+    not_taken: HashSet<TaskId>,
 }
 
 /// The pause after a failed attempt, doubled each time up to the longest.
@@ -79,6 +81,7 @@ impl Driver {
             searches: HashMap::new(),
             introduced: HashSet::new(),
             introducing: HashSet::new(),
+            not_taken: HashSet::new(),
         }
     }
 
@@ -116,6 +119,7 @@ impl Driver {
         // Nobody sees to any task now: what is wanted is searched for, and the next supernode is told.
         self.introduced.clear();
         self.introducing.clear();
+        self.not_taken.clear();
         match ended {
             Ok(()) => tracing::warn!("the supernode has gone; going on without it"),
             Err(error) => {
@@ -141,10 +145,16 @@ impl Driver {
         }
     }
 
-    /// Sees to it that every wanted task that no supernode sees to is searched for.
+    /// Sees to it that every wanted task that no supernode sees to is searched for. A supernode that
+    /// is just being told of a task is given the time to take it: while it answers, only it reads the
+    /// origin.
     pub(super) fn search(&mut self) {
         self.searches.retain(|_, search| !search.is_finished());
-        for task in self.wants.keys().filter(|task| !self.introduced.contains(task)) {
+        let seen_to = |task: &TaskId| {
+            let being_told = self.introducing.contains(task) && !self.not_taken.contains(task);
+            self.introduced.contains(task) || being_told
+        };
+        for task in self.wants.keys().filter(|task| !seen_to(task)) {
             if !self.searches.contains_key(task)
                 && let Some(live) = self.parts.engine.live(task)
             {
@@ -198,6 +208,7 @@ impl Driver {
             }
             Told::Wanted(task, None) => {
                 self.wants.remove(task);
+                self.not_taken.remove(task);
                 self.introduced.contains(task).then_some((*task, None))
             }
             // Only who is told what we hold has to hear of it; the session says it.
@@ -205,6 +216,7 @@ impl Driver {
             Told::Introduced(task) => {
                 connection?;
                 self.introducing.remove(task);
+                self.not_taken.remove(task);
                 self.introduced.insert(*task);
                 self.stop_search(*task);
                 let want = self.wants.get(task)?;
@@ -212,6 +224,7 @@ impl Driver {
             }
             Told::NotTaken(task) => {
                 self.introducing.remove(task);
+                self.not_taken.insert(*task);
                 if let Some(connection) = connection.filter(|_| self.wants.contains_key(task)) {
                     self.introduce(connection, *task);
                 }
