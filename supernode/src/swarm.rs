@@ -19,6 +19,8 @@ use wire::control::{self, FromSupernode, SupernodeSays, TaskFailed};
 use wire::data::KnownPeer;
 use wire::{SignedTicket, Ticket};
 
+use crate::wanted::Wanted;
+
 /// The swarm, shared by all sessions and answers.
 #[derive(Clone)]
 pub struct Swarm {
@@ -43,6 +45,7 @@ struct State {
     needs: HashMap<TaskId, Need>,
     interested: HashMap<TaskId, BTreeSet<NodeId>>,
     told: HashMap<TaskId, Vec<SignedStatement>>,
+    wanted: Wanted,
 }
 
 /// A node is told of so many others when it comes.
@@ -91,6 +94,7 @@ impl Swarm {
             needs: HashMap::new(),
             interested: HashMap::new(),
             told: HashMap::new(),
+            wanted: Wanted::default(),
         };
         Self {
             inner: Arc::new(Inner {
@@ -130,6 +134,28 @@ impl Swarm {
         let known =
             |node: &Node| KnownPeer { name: node.name.clone(), address: node.address.clone() };
         others.into_iter().take(NEIGHBOURS).map(|(_, node)| known(node)).collect()
+    }
+
+    /// A node wants pieces of a task, which stays at hand as long as that is so.
+    pub fn wants(&self, node: NodeId, want: schedule::Want) {
+        let task = want.task;
+        self.apply(Event::Wants { node, want });
+        if self.state().wanted.has(node, &task) {
+            return;
+        }
+        // The engine is not asked under our lock: it may read the disk.
+        if let Some(live) = self.inner.engine.live(&task) {
+            let mut state = self.state();
+            if state.nodes.contains_key(&node) {
+                state.wanted.want(node, &live);
+            }
+        }
+    }
+
+    /// A node wants nothing of a task any more.
+    pub fn unwants(&self, node: NodeId, task: TaskId) {
+        self.apply(Event::Unwants { node, task });
+        self.state().wanted.unwant(node, &task);
     }
 
     /// A node has come. A former session of the same name is over.
@@ -236,6 +262,7 @@ impl Swarm {
         state.scheduler.apply(Event::Forget { task }, now);
         state.needs.remove(&task);
         state.told.remove(&task);
+        state.wanted.forget(&task);
         for node in state.interested.remove(&task).unwrap_or_default() {
             state.send(node, SupernodeSays::Failed(message.clone()));
         }
@@ -379,6 +406,7 @@ impl State {
         for nodes in self.interested.values_mut() {
             nodes.remove(&id);
         }
+        self.wanted.leave(id);
         self.scheduler.apply(Event::Left { node: id }, now);
     }
 

@@ -60,7 +60,9 @@ struct Inner {
 /// One task's stream.
 struct Feed {
     id: TaskId,
-    described: OnceCell<Arc<LiveTask>>,
+    /// Held while the origin is asked what the task is. The answer is not kept here: a handle to the
+    /// task would keep it from being evicted.
+    describing: tokio::sync::Mutex<()>,
     /// Who the origin first gave it to.
     granted_to: OnceCell<CallerId>,
     /// Who may read it at the origin, the latest asker last.
@@ -110,8 +112,11 @@ impl Feeds {
             return Ok(live);
         }
         let feed = self.feed(id, origin.clone());
-        let described =
-            feed.described.get_or_try_init(|| self.ask(&feed, &origin)).await.map(Arc::clone);
+        let _asking = feed.describing.lock().await;
+        if let Some(live) = self.inner.engine.live(&id) {
+            return Ok(live);
+        }
+        let described = self.inner.ask(&feed, &origin).await;
         if described.is_err() {
             lock(&self.inner.feeds).remove(&id);
         }
@@ -203,7 +208,7 @@ impl Feeds {
         let feed = feeds.entry(id).or_insert_with(|| {
             Arc::new(Feed {
                 id,
-                described: OnceCell::new(),
+                describing: tokio::sync::Mutex::default(),
                 granted_to: OnceCell::new(),
                 origins: Mutex::default(),
                 open: tokio::sync::Mutex::default(),
@@ -232,15 +237,26 @@ impl Feeds {
         stream: OriginStream,
     ) -> Result<Arc<LiveTask>, Failure> {
         let feed = self.feed(id, origin.clone());
+        let _asking = feed.describing.lock().await;
         if let Some(live) = self.inner.engine.live(&id) {
             return Ok(live);
         }
-        let described = feed.described.get_or_try_init(|| self.begin(&feed, &origin, stream)).await;
-        described.map(Arc::clone)
+        self.inner.begin(&feed, &origin, stream).await
     }
 
+    /// Forgets the origins of tasks that nobody reads, fetches or serves any more, and the
+    /// credentials with them: whoever asks again brings them again.
+    pub fn sweep(&self) {
+        let engine = &self.inner.engine;
+        lock(&self.inner.feeds).retain(|id, feed| {
+            Arc::strong_count(feed) > 1 || *lock(&feed.running) || engine.is_live(id)
+        });
+    }
+}
+
+impl Inner {
     async fn ask(&self, feed: &Feed, origin: &Origin) -> Result<Arc<LiveTask>, Failure> {
-        let stream = OriginStream::open(&self.inner.registries, origin, 0).await?;
+        let stream = OriginStream::open(&self.registries, origin, 0).await?;
         self.begin(feed, origin, stream).await
     }
 
@@ -252,11 +268,32 @@ impl Feeds {
     ) -> Result<Arc<LiveTask>, Failure> {
         let layout = Layout::for_length(stream.total())
             .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
-        let live = self.inner.engine.create(feed.id, layout, stream.media_type())?;
+        let live = self.engine.create(feed.id, layout, stream.media_type())?;
         *feed.open.lock().await = Some(stream);
         let _ = feed.granted_to.set(CallerId::of(origin.caller()));
         Ok(live)
     }
+
+    /// The task of a feed that is to run. One that was evicted meanwhile is described again.
+    async fn task_of(&self, feed: &Feed) -> Result<Arc<LiveTask>, Failure> {
+        let _asking = feed.describing.lock().await;
+        if let Some(live) = self.engine.live(&feed.id) {
+            return Ok(live);
+        }
+        let mut failure = nowhere();
+        let origins = lock(&feed.origins).clone();
+        for origin in origins.iter().rev() {
+            match self.ask(feed, origin).await {
+                Ok(live) => return Ok(live),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+}
+
+fn nowhere() -> Failure {
+    Failure::new(Kind::Origin, "nobody said where the task comes from")
 }
 
 impl std::fmt::Debug for Feeds {
@@ -285,9 +322,13 @@ impl Drop for Waiting {
 async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
     loop {
         // Looked up anew each time: a task that failed may have begun again.
-        let Some(live) = inner.engine.live(&feed.id) else {
-            *lock(&feed.running) = false;
-            return;
+        let live = match inner.task_of(&feed).await {
+            Ok(live) => live,
+            Err(failure) => {
+                *lock(&feed.running) = false;
+                let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
+                return;
+            }
         };
         let streamed = stream(&inner, &feed, &live).await;
         // Deciding to stop and being told of a new need must not cross.
@@ -361,7 +402,7 @@ async fn reopen(
     length: u64,
 ) -> Result<OriginStream, Failure> {
     let origins = lock(&feed.origins).clone();
-    let mut failure = Failure::new(Kind::Origin, "nobody said where the task comes from");
+    let mut failure = nowhere();
     // The latest asker's credential is the likeliest to be good still.
     for origin in origins.iter().rev() {
         match OriginStream::open(&inner.registries, origin, start).await {

@@ -21,6 +21,18 @@ use crate::failure::Failure;
 use crate::metrics::{Metrics, Source};
 use crate::plan::Plan;
 
+/// What a supernode once signed of a stored task's pieces, as far as it is believed.
+pub(crate) fn book(stored: &store::Task, verifier: &Verifier) -> PieceBook {
+    let mut book = PieceBook::new(stored.id(), stored.layout());
+    for statement in stored.statements() {
+        // A statement of a former key or of another cut tells nothing any more.
+        if let Ok(statement) = statement.believe(verifier) {
+            let _ = book.learn(&statement);
+        }
+    }
+    book
+}
+
 /// How a task ended, if it has.
 #[derive(Clone, Debug)]
 pub enum End {
@@ -41,6 +53,7 @@ pub struct LiveTask {
     plan: Arc<dyn Plan>,
     metrics: Metrics,
     hashing: AtomicBool,
+    watched: AtomicBool,
     pub(crate) stop: CancellationToken,
 }
 
@@ -52,13 +65,7 @@ impl LiveTask {
         plan: Arc<dyn Plan>,
         metrics: Metrics,
     ) -> Arc<Self> {
-        let mut book = PieceBook::new(stored.id(), stored.layout());
-        for statement in stored.statements() {
-            // A statement of a former key or of another cut tells nothing any more.
-            if let Ok(statement) = statement.believe(verifier) {
-                let _ = book.learn(&statement);
-            }
-        }
+        let book = book(&stored, verifier);
         let end = if stored.is_complete() { End::Whole } else { End::Open };
         Arc::new(Self {
             stored,
@@ -68,6 +75,7 @@ impl LiveTask {
             plan,
             metrics,
             hashing: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
             stop: CancellationToken::new(),
         })
     }
@@ -76,6 +84,13 @@ impl LiveTask {
     pub(crate) fn begin_hashing(&self) -> bool {
         let open = matches!(*self.end.borrow(), End::Open);
         open && !self.hashing.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether the caller is the one who follows the task's end for others; true once for each time
+    /// that the task is in memory.
+    #[must_use]
+    pub fn begin_watching(&self) -> bool {
+        !self.watched.swap(true, Ordering::Relaxed)
     }
 
     /// Whether nobody uses the task, given how many references to it there are: the engine's own,

@@ -7,13 +7,14 @@ use peer::{Failure, Want};
 use tokio::sync::mpsc;
 use transport::{Connection, SendHalf, TransportError};
 use wire::control::{
-    FromNode, FromSupernode, Has, NodeSays, SupernodeSays, TaskFailed, Told as AllTold, Unwant,
+    FromNode, FromSupernode, Has, Lost, NodeSays, SupernodeSays, TaskFailed, Told as AllTold,
+    Unwant,
 };
 use wire::request::{Asks, Control, Kind, Request};
 
-use super::State;
 use super::driver::Driver;
 use super::lease::Running;
+use super::{State, Told};
 
 /// The supernode welcomes a node within this time.
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
@@ -73,6 +74,10 @@ async fn talk(
             },
             told = driver.ends.told.recv() => {
                 let Some(told) = told else { return Ok(()) };
+                if let Told::Lost(task, pieces) = &told {
+                    let lost = Lost { task: task.to_string(), pieces: map(pieces) };
+                    say(out, NodeSays::Lost(lost)).await?;
+                }
                 if let Some((task, want)) = driver.note(&told, Some(connection)) {
                     say(out, wanted(task, want)).await?;
                 }
