@@ -21,7 +21,13 @@ async fn a_supernode_killed_in_the_middle_of_three_pulls_stops_none_of_them() ->
     ];
     let host = registry.host();
     let kill = async {
-        tokio::time::sleep(Duration::from_millis(2000)).await;
+        // In the middle, however slow the machine is: each node has half of it.
+        for node in &nodes {
+            while node.received("supernode").await? + node.received("peer").await? < 14 * MIB as u64
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
         supernode.kill()?;
         registry.set(Fault::None);
         anyhow::Ok(())

@@ -46,7 +46,9 @@ async fn pass(live: &Arc<LiveTask>, expected: Option<Digest>) -> Result<Whole, F
     match Whole::prove(live.id(), expected, layout.length(), state.0) {
         Ok(whole) => Ok(whole),
         Err(mismatch) => {
-            // What does not match is worth nothing, whoever sent it.
+            // What does not match is worth nothing, whoever sent it. Who still brings more of it is
+            // stopped first: the dropped pieces would look to it like pieces that are missing.
+            live.stop.cancel();
             live.stored().drop_all();
             Err(mismatch.into())
         }

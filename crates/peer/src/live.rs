@@ -304,6 +304,15 @@ impl LiveTask {
         }
     }
 
+    /// Why a task was stopped: the failure that is being told just now, if it is one.
+    pub(crate) async fn why_stopped(&self) -> Failure {
+        let told = tokio::time::timeout(TELL_WITHIN, self.until_whole()).await;
+        match told {
+            Ok(Err(failure)) => failure,
+            _ => Failure::new(Kind::Other, "nobody wants the task any more"),
+        }
+    }
+
     /// Waits until piece `index` is here, or the task failed.
     pub(crate) async fn until_local(&self, index: PieceIndex) -> Result<(), Failure> {
         let mut changes = self.changes();
@@ -332,6 +341,9 @@ impl std::fmt::Debug for LiveTask {
         f.debug_struct("LiveTask").field("id", &self.id()).finish_non_exhaustive()
     }
 }
+
+/// A stopped task's failure is told within this time, if there is one.
+const TELL_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// One reader's part in the demand on a task. Dropping it takes the part back.
 #[derive(Debug)]
