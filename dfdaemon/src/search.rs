@@ -58,7 +58,7 @@ impl Search {
     /// Fetches what readers of `live` want until nobody wants more.
     pub async fn run(self, live: Arc<LiveTask>) {
         let mut hopeless = 0;
-        while let Some(want) = live.want() {
+        while let Some(want) = live.want().filter(|_| !live.is_over()) {
             let missing = missing(&live, want.run);
             if !missing.is_empty() {
                 let hope = self.round(&live, missing, want.reader_at, want.priority).await;

@@ -354,7 +354,7 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let mut position = open.as_ref().map_or(0, |stream| layout_position(stream, size));
     inner.engine.hash(live, None);
     while let Some(index) = next(feed, live, position) {
-        if live.stop.is_cancelled() {
+        if live.is_over() {
             return Err(live.why_stopped().await);
         }
         let start = u64::from(index) * size;
@@ -363,7 +363,7 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
             _ => reopen(inner, feed, start, layout.length()).await?,
         };
         let bytes = stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await?;
-        if live.stop.is_cancelled() {
+        if live.is_over() {
             return Err(live.why_stopped().await);
         }
         keep(inner, live, index, bytes).await?;

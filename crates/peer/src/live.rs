@@ -286,6 +286,12 @@ impl LiveTask {
         matches!(*self.end.borrow(), End::Failed(_))
     }
 
+    /// Whether nothing more is to be brought: it is about to fail, has failed, or was let go of.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// Waits until the whole was hashed and matched.
     ///
     /// # Errors
