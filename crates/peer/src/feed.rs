@@ -20,7 +20,7 @@ use wire::request::Kind;
 use crate::access::CallerId;
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::live::{End, LiveTask, lock};
+use crate::live::{LiveTask, lock};
 use crate::metrics::Source;
 use crate::origin::{Origin, OriginStream};
 use crate::reader::Eagerness;
@@ -354,8 +354,8 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let mut position = open.as_ref().map_or(0, |stream| layout_position(stream, size));
     inner.engine.hash(live, None);
     while let Some(index) = next(feed, live, position) {
-        if let End::Failed(failure) = &*live.end().borrow() {
-            return Err(failure.clone());
+        if live.is_over() {
+            return Err(live.why_stopped().await);
         }
         let start = u64::from(index) * size;
         let mut stream = match open.take() {
@@ -363,6 +363,9 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
             _ => reopen(inner, feed, start, layout.length()).await?,
         };
         let bytes = stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await?;
+        if live.is_over() {
+            return Err(live.why_stopped().await);
+        }
         keep(inner, live, index, bytes).await?;
         let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
         position = index + 1;

@@ -285,6 +285,12 @@ impl LiveTask {
         matches!(*self.end.borrow(), End::Failed(_))
     }
 
+    /// Whether nothing more is to be brought: it is about to fail, has failed, or was let go of.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// Waits until the whole was hashed and matched.
     ///
     /// # Errors
@@ -309,6 +315,15 @@ impl LiveTask {
         match &*self.end.borrow() {
             End::Failed(failure) => failure.clone(),
             End::Open | End::Whole => Failure::new(Kind::Other, seen()),
+        }
+    }
+
+    /// Why a task was stopped: the failure that is being told just now, if it is one.
+    pub(crate) async fn why_stopped(&self) -> Failure {
+        let told = tokio::time::timeout(TELL_WITHIN, self.until_whole()).await;
+        match told {
+            Ok(Err(failure)) => failure,
+            _ => Failure::new(Kind::Other, "nobody wants the task any more"),
         }
     }
 
@@ -340,6 +355,9 @@ impl std::fmt::Debug for LiveTask {
         f.debug_struct("LiveTask").field("id", &self.id()).finish_non_exhaustive()
     }
 }
+
+/// A stopped task's failure is told within this time, if there is one.
+const TELL_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// One reader's part in the demand on a task. Dropping it takes the part back.
 #[derive(Debug)]
