@@ -21,12 +21,16 @@ use transport::{Authority, Endpoint, JoinString, Limits};
 
 use crate::answer::Answers;
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::door::Door;
 use crate::http;
 use crate::swarm::Swarm;
 
 /// Idle tasks are let go of so often.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// Grants that have ended are forgotten so often.
+const FORGET_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Runs a supernode until it is told to stop.
 ///
@@ -37,6 +41,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let metrics = Metrics::new("supernode", env!("CARGO_PKG_VERSION"));
     let counters = peer::Metrics::default();
     metrics.register(|registry| counters.register(registry));
+    let heard = Counters::new(&metrics);
     let metrics = Arc::new(metrics);
     serve_http(&config, &lifecycle, Arc::clone(&metrics), &health).await?;
 
@@ -52,11 +57,13 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
         authority.signer(),
         config.access.ticket,
         cache_facts(&config),
+        heard,
     );
     tokio::spawn(swarm.clone().run());
     tokio::spawn(show_swarm(metrics, swarm.clone()));
     tokio::spawn(hear_origin(swarm.clone(), events, engine.clone()));
     tokio::spawn(sweep(engine.clone()));
+    tokio::spawn(forget_grants(swarm.clone()));
 
     let access = Access::new(registries, config.access.readable, config.access.holds);
     let answers = Answers { access: Arc::new(access), engine, feeds, swarm };
@@ -212,5 +219,12 @@ async fn sweep(engine: Engine) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         engine.sweep();
+    }
+}
+
+async fn forget_grants(swarm: Swarm) {
+    loop {
+        tokio::time::sleep(FORGET_EVERY).await;
+        swarm.forget_grants();
     }
 }

@@ -5,11 +5,13 @@
 //! - [`door`]: who comes in: control streams, questions, requests for pieces;
 //! - [`answer`]: questions about blobs, manifests and pages, with the two facts of access;
 //! - [`swarm`]: the scheduler's one owner; [`session`]: one node's control stream;
+//!   [`counters`]: what of its talk was not believed;
 //! - [`http`]: health and metrics.
 
 pub mod answer;
 pub mod app;
 pub mod config;
+pub mod counters;
 pub mod door;
 pub mod http;
 pub mod session;

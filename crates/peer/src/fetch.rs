@@ -21,9 +21,10 @@ use crate::metrics::{Metrics, Source};
 /// frees the node's own resources.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// A parent must send at least so many bytes a second, averaged over a piece, or it has stalled:
-/// one byte a second is as good as none.
-const SLOWEST: u64 = 16 * 1024;
+/// A piece for which a parent was waited for so long in all has stalled too: one byte a second is as
+/// good as none. Our own slowness does not count. It is shorter than the supernode's patience with a
+/// lease, so that the receiver speaks before it is taken for dead.
+const PIECE_WITHIN: Duration = Duration::from_secs(12);
 
 /// What to ask a parent for.
 #[derive(Clone, Debug)]
@@ -135,18 +136,16 @@ impl Transfer<'_> {
                 content::Mismatch::Unknown(_) => Outcome::Receiver,
                 _ => Outcome::WrongBytes,
             })?;
-        let deadline = SILENCE + Duration::from_secs(length / SLOWEST);
-        let body = async {
-            while receiving.missing() > 0 {
-                let bytes = within(SILENCE, stream.recv_bytes(receiving.missing()))
-                    .await?
-                    .ok_or(Outcome::Unreachable)?;
-                self.limiter.take(bytes.len()).await;
-                receiving.push(&Unverified::new(bytes)).map_err(|_| Outcome::WrongBytes)?;
-            }
-            Ok(())
-        };
-        tokio::time::timeout(deadline, body).await.map_err(|_| Outcome::Stalled)??;
+        let mut patience = PIECE_WITHIN;
+        while receiving.missing() > 0 {
+            let asked = Instant::now();
+            let bytes =
+                within(SILENCE.min(patience), stream.recv_bytes(receiving.missing())).await?;
+            patience = patience.saturating_sub(asked.elapsed());
+            let bytes = bytes.ok_or(Outcome::Unreachable)?;
+            self.limiter.take(bytes.len()).await;
+            receiving.push(&Unverified::new(bytes)).map_err(|_| Outcome::WrongBytes)?;
+        }
         receiving.finish().map_err(|_| Outcome::WrongBytes)
     }
 }

@@ -89,6 +89,7 @@ impl Bed {
         let mut supernode = Supernode {
             process: None,
             http: SocketAddr::from(([127, 0, 0, 1], http)),
+            nodes: SocketAddr::from(([127, 0, 0, 1], nodes)),
             dir,
             file,
             site: site.clone(),
@@ -151,6 +152,7 @@ impl Bed {
 pub struct Supernode {
     process: Option<Process>,
     http: SocketAddr,
+    nodes: SocketAddr,
     dir: PathBuf,
     file: PathBuf,
     site: Site,
@@ -196,6 +198,18 @@ impl Supernode {
     /// The process, if it runs.
     pub const fn process(&mut self) -> Option<&mut Process> {
         self.process.as_mut()
+    }
+
+    /// Where its HTTP API listens.
+    #[must_use]
+    pub const fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where nodes come in.
+    #[must_use]
+    pub const fn nodes(&self) -> SocketAddr {
+        self.nodes
     }
 
     /// What it printed.
@@ -286,6 +300,18 @@ impl Node {
     #[must_use]
     pub const fn peers(&self) -> SocketAddr {
         self.peers
+    }
+
+    /// Where its health and metrics are.
+    #[must_use]
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The unix socket for programs of this machine.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("dfdaemon.sock")
     }
 
     /// Its folder: configuration, state, log.
