@@ -26,7 +26,7 @@ use crate::link::{Driver, Link, Parts};
 use crate::lone::Lone;
 use crate::mirror::Mirror;
 use crate::search::Search;
-use crate::{admin, local};
+use crate::{admin, http1, local};
 
 /// Idle tasks are let go of, and the store is kept within its quota, so often.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -53,13 +53,10 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
         download: Arc::new(Limiter::new(per_second(config.peers.download_limit))),
         tickets: Arc::default(),
         lone: Arc::new(lone(&config, &engine)?),
+        address: hello(&config).address,
+        liars: Arc::default(),
     };
-    let gateway = Arc::new(Gateway::new(
-        engine.clone(),
-        link.clone(),
-        Arc::clone(&search.lone),
-        Arc::clone(&search.tickets),
-    ));
+    let gateway = Arc::new(Gateway::new(link.clone(), search.clone()));
     tokio::spawn(sweep(engine.clone()));
 
     let (member, joined) = oneshot::channel();
@@ -112,11 +109,7 @@ async fn serve_clients(
         .with_context(|| format!("mirror.listen: cannot listen on {}", config.mirror.listen))?;
     let mirror = Mirror::new(gateway, config.registries.default.clone()).routes();
     let token = lifecycle.token();
-    lifecycle.spawn("mirror", async move {
-        axum::serve(listener, mirror)
-            .with_graceful_shutdown(async move { token.cancelled().await })
-            .await
-    });
+    lifecycle.spawn("mirror", http1::serve(listener, mirror, token));
     Ok(())
 }
 

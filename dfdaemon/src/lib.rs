@@ -1,7 +1,7 @@
 //! The node agent: registry mirror in front, swarm peer behind.
 //!
 //! - [`config`]: what an operator may say; [`app`]: the parts, in the order of their dependence;
-//! - [`mirror`]: what containerd and others talk to; [`gateway`]: from a question to a task;
+//! - [`mirror`]: what containerd and others talk to, over `http1`; [`gateway`]: from a question to a task;
 //! - `cluster`: the node as a member; [`link`]: the supernode; [`lone`], [`search`]: life without one; [`tickets`]: leave to fetch;
 //! - [`local`]: the door for `dfget`; [`serve`]: pieces for other nodes; [`admin`]: health and metrics.
 
@@ -10,9 +10,11 @@ pub mod app;
 mod cluster;
 pub mod config;
 pub mod gateway;
+mod http1;
 pub mod link;
 pub mod local;
 pub mod lone;
+mod memory;
 pub mod mirror;
 pub mod search;
 pub mod serve;

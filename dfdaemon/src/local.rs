@@ -101,12 +101,12 @@ async fn blob(
 }
 
 fn answer(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     live: &Arc<LiveTask>,
     headers: &HeaderMap,
     id: String,
 ) -> Response<Body> {
-    let mut response = body::ranged(gateway.engine(), live, headers, &live.id().to_string(), id);
+    let mut response = body::ranged(gateway, live, headers, &live.id().to_string(), id);
     let plain = HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
     response

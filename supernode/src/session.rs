@@ -1,9 +1,9 @@
 //! One node's control stream: from its hello to its end.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use content::{PieceSet, Run};
+use peer::peers::reachable;
 use schedule::{Blame, Event, LeaseId, NodeFacts, NodeId};
 use tokio::sync::mpsc;
 use transport::{Connection, RecvHalf, Stream, TransportError};
@@ -61,6 +61,7 @@ pub async fn hold(
         says: Some(SupernodeSays::Welcome(Welcome {
             version: env!("CARGO_PKG_VERSION").into(),
             keys: Vec::new(),
+            neighbours: swarm.neighbours(node),
         })),
     };
     let talk = async {
@@ -111,23 +112,13 @@ fn facts(hello: &Hello) -> NodeFacts {
     }
 }
 
-/// Where others reach the node: an unspecified address is the one that we see.
-fn reachable(told: &str, seen: SocketAddr) -> String {
-    match told.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_unspecified() => {
-            SocketAddr::new(seen.ip(), address.port()).to_string()
-        }
-        _ => told.to_owned(),
-    }
-}
-
 fn hear(swarm: &Swarm, node: NodeId, says: NodeSays) -> Result<(), wire::Invalid> {
     match says {
         NodeSays::Hello(_) => {}
         NodeSays::Told(_) => swarm.ready(node),
         NodeSays::Has(has) => holds(swarm, node, has)?,
         NodeSays::Lost(lost) => swarm.apply(loses(node, &lost)?),
-        NodeSays::Want(want) => swarm.want(node, wants(&want)?),
+        NodeSays::Want(want) => swarm.wants(node, wants(&want)?),
         NodeSays::Unwant(unwant) => {
             swarm.apply(Event::Unwants { node, task: wire::task(&unwant.task)? })
         }

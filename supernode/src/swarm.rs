@@ -19,6 +19,7 @@ use peer::{Engine, Failure};
 use schedule::{Decision, Event, Lease, NodeFacts, NodeId, Swarm as Scheduler};
 use tokio::sync::{Notify, mpsc};
 use wire::control::{self, FromSupernode, SupernodeSays, TaskFailed};
+use wire::data::KnownPeer;
 use wire::{SignedTicket, Ticket};
 
 use crate::counters::Counters;
@@ -53,6 +54,9 @@ struct State {
     grants: HashMap<TaskId, HashMap<NodeId, u64>>,
     claims: Claims,
 }
+
+/// A node is told of so many others when it comes.
+const NEIGHBOURS: usize = 16;
 
 /// A connected node.
 struct Node {
@@ -127,6 +131,17 @@ impl Swarm {
         let now = self.now();
         self.state().scheduler.apply(event, now);
         self.inner.work.notify_one();
+    }
+
+    /// Some of the other nodes, the latest first: whom a node may turn to without us.
+    #[must_use]
+    pub fn neighbours(&self, of: NodeId) -> Vec<KnownPeer> {
+        let state = self.state();
+        let mut others: Vec<_> = state.nodes.iter().filter(|(id, _)| **id != of).collect();
+        others.sort_by_key(|(id, _)| std::cmp::Reverse(id.0));
+        let known =
+            |node: &Node| KnownPeer { name: node.name.clone(), address: node.address.clone() };
+        others.into_iter().take(NEIGHBOURS).map(|(_, node)| known(node)).collect()
     }
 
     /// A node has come. A former session of the same name is over.

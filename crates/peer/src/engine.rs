@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::hashing;
 use crate::live::{LiveTask, lock};
 use crate::metrics::{Metrics, Source};
+use crate::peers::Peers;
 use crate::plan::Plan;
 use crate::reader::{Eagerness, Reader};
 
@@ -32,11 +33,8 @@ struct Inner {
     plan: Arc<dyn Plan>,
     metrics: Metrics,
     live: Mutex<HashMap<TaskId, Arc<LiveTask>>>,
-    peers: Mutex<HashMap<TaskId, Vec<KnownPeer>>>,
+    peers: Mutex<Peers>,
 }
-
-/// So many peers are remembered for a task, to turn to when the supernode is away.
-const KNOWN_PEERS: usize = 32;
 
 impl Engine {
     /// An engine over `store`, which believes what `verifier`'s keys signed and gets missing
@@ -176,7 +174,7 @@ impl Engine {
     /// Begins the one SHA-256 pass over the task, if it has not begun.
     pub fn hash(&self, live: &Arc<LiveTask>, expected: Option<Digest>) {
         if live.begin_hashing() {
-            tokio::spawn(hashing::follow(Arc::clone(live), expected));
+            tokio::spawn(hashing::follow(self.clone(), Arc::clone(live), expected));
         }
     }
 
@@ -195,11 +193,31 @@ impl Engine {
 
     /// Takes a task out of memory and, if its bytes are wrong, off the disk.
     pub fn fail(&self, id: &TaskId, failure: Failure, drop_bytes: bool) {
-        let live = lock(&self.inner.live).remove(id);
-        if let Some(live) = live {
-            live.fail(failure);
+        let mut live = lock(&self.inner.live);
+        let task = live.remove(id);
+        if drop_bytes {
+            self.remove(id);
         }
-        if drop_bytes && let Err(error) = self.inner.store.remove(id) {
+        drop(live);
+        if let Some(task) = task {
+            task.fail(failure);
+        }
+    }
+
+    /// The same for a task whose bytes proved wrong, unless another has taken its place. Whoever asks
+    /// for it from now on begins with nothing, and what still comes in goes nowhere.
+    pub(crate) fn discard(&self, task: &Arc<LiveTask>, failure: Failure) {
+        let mut live = lock(&self.inner.live);
+        if live.get(&task.id()).is_some_and(|present| Arc::ptr_eq(present, task)) {
+            live.remove(&task.id());
+            self.remove(&task.id());
+        }
+        drop(live);
+        task.fail(failure);
+    }
+
+    fn remove(&self, id: &TaskId) {
+        if let Err(error) = self.inner.store.remove(id) {
             tracing::warn!(task = %id, %error, "a failed task could not be removed");
         }
     }
@@ -217,17 +235,24 @@ impl Engine {
 
     /// Remembers that a node was seen to have pieces of a task.
     pub fn saw_peer(&self, id: TaskId, peer: KnownPeer) {
-        let mut peers = lock(&self.inner.peers);
-        let known = peers.entry(id).or_default();
-        known.retain(|other| other.name != peer.name);
-        known.insert(0, peer);
-        known.truncate(KNOWN_PEERS);
+        lock(&self.inner.peers).saw(id, peer);
     }
 
-    /// The nodes that were seen to have pieces of a task, latest first.
+    /// Remembers that there is a node.
+    pub fn met(&self, peer: KnownPeer) {
+        lock(&self.inner.peers).meet(peer);
+    }
+
+    /// The nodes that may have pieces of a task, likeliest first.
     #[must_use]
     pub fn known_peers(&self, id: &TaskId) -> Vec<KnownPeer> {
-        lock(&self.inner.peers).get(id).cloned().unwrap_or_default()
+        lock(&self.inner.peers).of(id)
+    }
+
+    /// The nodes that were seen last.
+    #[must_use]
+    pub fn neighbours(&self) -> Vec<KnownPeer> {
+        lock(&self.inner.peers).neighbours()
     }
 }
 

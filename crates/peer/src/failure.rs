@@ -63,6 +63,18 @@ impl From<request::Failure> for Failure {
     }
 }
 
+/// A page of a registry, to be handed through to the client.
+#[must_use]
+pub fn passed(page: registry::Passed) -> Said {
+    let header = |(name, value)| Header { name, value };
+    let media_type = page.content_type.map(|value| ("content-type".to_owned(), value));
+    Said {
+        status: u32::from(page.status),
+        headers: media_type.into_iter().chain(page.headers).map(header).collect(),
+        body: page.body.to_vec(),
+    }
+}
+
 fn said(refusal: registry::Refusal) -> Said {
     let header = |name: &str, value: String| Header { name: name.to_owned(), value };
     let mut headers: Vec<_> = refusal

@@ -283,10 +283,12 @@ impl Drop for Waiting {
 
 /// Streams what is needed until nothing is.
 async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
-    let Some(live) = inner.engine.live(&feed.id) else {
-        return;
-    };
     loop {
+        // Looked up anew each time: a task that failed may have begun again.
+        let Some(live) = inner.engine.live(&feed.id) else {
+            *lock(&feed.running) = false;
+            return;
+        };
         let streamed = stream(&inner, &feed, &live).await;
         // Deciding to stop and being told of a new need must not cross.
         let mut running = lock(&feed.running);
@@ -401,6 +403,10 @@ async fn keep(
             let (_, signed) = Statement::sign(said, attestor.signer());
             live.learn_signed(signed, &inner.engine.verifier())?;
             live.put(piece, Source::Origin).await
+        }
+        // A supernode signed this piece's digest before it went away: no need to wait for the whole.
+        Belief::Provisional if live.book().digest(index).is_some() => {
+            live.put(live.book().verify(index, bytes)?, Source::Origin).await
         }
         Belief::Provisional => {
             let piece =

@@ -8,7 +8,7 @@
 //! - [`live`]: what is known of it and who waits; [`demand`]: what they want together;
 //!   [`plan`]: who gets what is missing;
 //! - [`feed`], [`origin`]: from the registry; [`fetch`]: from a peer;
-//! - `hashing`: the one SHA-256 pass; [`serve`]: to others.
+//! - `hashing`: the one SHA-256 pass; [`serve`]: to others; [`peers`]: who they are.
 
 pub mod access;
 pub mod demand;
@@ -21,6 +21,7 @@ pub mod limits;
 pub mod live;
 pub mod metrics;
 pub mod origin;
+pub mod peers;
 pub mod plan;
 pub mod reader;
 pub mod serve;

@@ -240,8 +240,7 @@ impl LiveTask {
     }
 
     fn replan(self: &Arc<Self>) {
-        let want = self.want();
-        self.plan.wanted(self, want);
+        self.plan.wanted(self);
     }
 
     /// All of it was hashed and matched: provisional pieces become pieces, and readers get the end.
@@ -289,6 +288,15 @@ impl LiveTask {
         }
     }
 
+    /// Why the task's bytes cannot be had: because it failed, or else what `seen` tells. A task
+    /// that fails is removed too, and a reader may see either first.
+    pub(crate) fn cause(&self, seen: impl FnOnce() -> String) -> Failure {
+        match &*self.end.borrow() {
+            End::Failed(failure) => failure.clone(),
+            End::Open | End::Whole => Failure::new(Kind::Other, seen()),
+        }
+    }
+
     /// Waits until piece `index` is here, or the task failed.
     pub(crate) async fn until_local(&self, index: PieceIndex) -> Result<(), Failure> {
         let mut changes = self.changes();
@@ -306,7 +314,7 @@ impl LiveTask {
                 changed = end.changed() => changed.is_err(),
             };
             if gone {
-                return Err(Failure::new(Kind::Other, "the task was removed from the store"));
+                return Err(self.cause(|| "the task was removed from the store".to_owned()));
             }
         }
     }

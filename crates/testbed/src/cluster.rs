@@ -80,7 +80,7 @@ impl Bed {
         std::fs::create_dir_all(&dir)?;
         let config = format!(
             "state_dir = \"{dir}/state\"\nhttp.listen = \"127.0.0.1:{http}\"\n\
-             nodes.listen = \"127.0.0.1:{nodes}\"\nlog.level = \"debug\"\n{more}\n{site}",
+             nodes.listen = \"127.0.0.1:{nodes}\"\nlog.level = \"debug,sled=warn\"\n{more}\n{site}",
             dir = dir.display(),
             site = site.0,
         );
@@ -125,7 +125,7 @@ impl Bed {
             "state_dir = \"{dir}/state\"\nnode = \"{name}\"\nmirror.listen = \"127.0.0.1:{mirror}\"\n\
              peers.listen = \"127.0.0.1:{peers}\"\nadmin.listen = \"127.0.0.1:{admin}\"\n\
              local.socket = \"{dir}/dfdaemon.sock\"\nsupernode.join = \"{join}\"\n\
-             log.level = \"debug\"\n{more}\n{site}",
+             log.level = \"debug,sled=warn\"\n{more}\n{site}",
             dir = dir.display(),
             join = supernode.join,
             site = supernode.site.0,
@@ -277,6 +277,14 @@ impl Node {
     /// If it cannot be waited for.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.process.take().map_or(Ok(()), |mut process| process.kill())
+    }
+
+    /// Forgets all pieces that it had on disk. To be called while it is stopped.
+    ///
+    /// # Errors
+    /// If the disk says no.
+    pub fn forget_blobs(&self) -> anyhow::Result<()> {
+        Ok(std::fs::remove_dir_all(self.dir.join("state/store"))?)
     }
 
     /// The process, if it runs.

@@ -140,13 +140,18 @@ impl Driver {
 
     /// Sees to it that every wanted task that no supernode sees to is searched for.
     pub(super) fn search(&mut self) {
-        self.searches.retain(|_, search| !search.is_finished());
         for task in self.wants.keys().filter(|task| !self.introduced.contains(task)) {
             if !self.searches.contains_key(task)
                 && let Some(live) = self.parts.engine.live(task)
             {
-                let running = tokio::spawn(self.parts.search.clone().run(live));
-                self.searches.insert(*task, running.abort_handle());
+                let (task, tell) = (*task, self.ends.tell.clone());
+                let search = self.parts.search.clone().run(live);
+                let running = tokio::spawn(async move {
+                    search.await;
+                    // Nobody listens only when the process ends.
+                    let _ = tell.send(Told::Searched(task));
+                });
+                self.searches.insert(task, running.abort_handle());
             }
         }
     }
@@ -176,6 +181,27 @@ impl Driver {
         });
     }
 
+    /// The demand on a task changed: what it is now counts, for a task that failed and began again
+    /// has readers of both on their way.
+    fn wanted(
+        &mut self,
+        task: TaskId,
+        connection: Option<&Connection>,
+    ) -> Option<(TaskId, Option<Want>)> {
+        let want = self.parts.engine.live(&task).and_then(|live| live.want());
+        match want {
+            Some(want) => self.wants.insert(task, want),
+            None => self.wants.remove(&task),
+        };
+        if self.introduced.contains(&task) {
+            return Some((task, want));
+        }
+        if let Some(connection) = connection.filter(|_| want.is_some()) {
+            self.introduce(connection, task);
+        }
+        None
+    }
+
     /// Takes in what the rest of the node says; with a supernode at hand, what it is to be told.
     pub(super) fn note(
         &mut self,
@@ -183,19 +209,10 @@ impl Driver {
         connection: Option<&Connection>,
     ) -> Option<(TaskId, Option<Want>)> {
         match told {
-            Told::Wanted(task, Some(want)) => {
-                self.wants.insert(*task, *want);
-                if self.introduced.contains(task) {
-                    return Some((*task, Some(*want)));
-                }
-                if let Some(connection) = connection {
-                    self.introduce(connection, *task);
-                }
+            Told::Wanted(task) => self.wanted(*task, connection),
+            Told::Searched(task) => {
+                self.searches.remove(task);
                 None
-            }
-            Told::Wanted(task, None) => {
-                self.wants.remove(task);
-                self.introduced.contains(task).then_some((*task, None))
             }
             Told::Introduced(task) => {
                 connection?;

@@ -27,8 +27,12 @@ pub(super) async fn hold(
     let (mut out, mut incoming) = connection.open(&request).await?.split();
     say(&mut out, NodeSays::Hello(driver.parts.hello.clone())).await?;
     let welcome = tokio::time::timeout(WELCOME_WITHIN, incoming.recv::<FromSupernode>()).await;
-    if !matches!(welcome, Ok(Ok(Some(_)))) {
+    let Ok(Ok(Some(FromSupernode { says: Some(SupernodeSays::Welcome(welcome)) }))) = welcome
+    else {
         return Err(TransportError::Closed);
+    };
+    for neighbour in welcome.neighbours {
+        driver.parts.engine.met(neighbour);
     }
     // Reading goes on in a task of its own: a half-read message must not be lost to a select.
     let (heard_in, mut heard) = mpsc::channel(64);

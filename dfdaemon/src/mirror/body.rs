@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use content::TaskId;
 use futures_util::stream;
-use peer::{Eagerness, Engine, LiveTask, Reader};
+use peer::{Eagerness, Failure, LiveTask, Reader};
 use wire::control::Priority;
+use wire::request::Kind;
 
 use super::error::{OciError, add_header};
 use super::range::{self, Part};
+use super::short::Short;
+use crate::gateway::Gateway;
 
 /// Answers a GET of a task whose entity tag is `name`, as its `Range` wants it.
 pub(crate) fn ranged(
-    engine: &Engine,
+    gateway: &Arc<Gateway>,
     live: &Arc<LiveTask>,
     headers: &HeaderMap,
     name: &str,
@@ -35,9 +39,17 @@ pub(crate) fn ranged(
     answer.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     answer.insert(header::CONTENT_LENGTH, (bytes.end - bytes.start).into());
     add_header(answer, "etag", &format!("\"{name}\""));
-    let reader = engine.read(live, bytes, Priority::Pull, eagerness);
-    *response.body_mut() = streamed(reader, request_id);
+    let reader = gateway.engine().read(live, bytes, Priority::Pull, eagerness);
+    let gateway = Arc::clone(gateway);
+    let answer = Answer { reader, gateway, task: live.id(), begun: false, request_id };
+    *response.body_mut() = answer.streamed();
     response
+}
+
+/// Whether a request asks for the rest of something, and not for all of it.
+pub(crate) fn resumes(headers: &HeaderMap, name: &str) -> bool {
+    let part = range::read(asked_range(headers, name), u64::MAX);
+    matches!(part, Part::Some { bytes, .. } if bytes.start > 0)
 }
 
 /// The range asked for, unless it is bound (`If-Range`) to other bytes than these.
@@ -60,18 +72,43 @@ fn unsatisfiable(length: u64) -> Response<Body> {
     response
 }
 
-/// The reader as a body. An error ends the body short of its announced length, and the connection
-/// with it, in order: the client resumes, or takes the rest elsewhere.
-fn streamed(reader: Reader, request_id: String) -> Body {
-    Body::from_stream(stream::unfold(Some((reader, request_id)), |state| async {
-        let (mut reader, request_id) = state?;
-        match reader.next().await {
-            Ok(Some(bytes)) => Some((Ok(bytes), Some((reader, request_id)))),
-            Ok(None) => None,
-            Err(failure) => {
-                tracing::warn!(request = %request_id, error = %failure, "a blob ends short");
-                Some((Err(failure), None))
+/// An answer under way.
+struct Answer {
+    reader: Reader,
+    gateway: Arc<Gateway>,
+    task: TaskId,
+    /// Whether a byte was sent.
+    begun: bool,
+    request_id: String,
+}
+
+impl Answer {
+    /// The reader as a body. An error ends the body short of its announced length, and the
+    /// connection with it, in order: the client resumes, or takes the rest elsewhere.
+    fn streamed(self) -> Body {
+        Body::from_stream(stream::unfold(Some(self), |answer| async {
+            let mut answer = answer?;
+            match answer.reader.next().await {
+                Ok(Some(bytes)) => {
+                    answer.begun = true;
+                    Some((Ok(bytes), Some(answer)))
+                }
+                Ok(None) => None,
+                Err(failure) => {
+                    answer.ends_short(&failure);
+                    Some((Err(failure), None))
+                }
             }
-        }
-    }))
+        }))
+    }
+
+    fn ends_short(&self, failure: &Failure) {
+        tracing::warn!(request = %self.request_id, error = %failure, "a blob ends short");
+        let short = match failure.kind {
+            Kind::Mismatch => Short::Wrong,
+            _ if !self.begun => Short::Empty,
+            _ => return,
+        };
+        self.gateway.short_ends().note(self.task, short);
+    }
 }

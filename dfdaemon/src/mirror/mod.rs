@@ -4,8 +4,10 @@
 //! where the orderly end of a connection makes it resume.
 
 pub mod error;
+pub mod link;
 pub mod range;
 pub mod route;
+pub mod short;
 
 pub(crate) mod body;
 
@@ -54,12 +56,7 @@ impl Mirror {
         let (parts, _body) = request.into_parts();
         let head = parts.method == Method::HEAD;
         if !head && parts.method != Method::GET {
-            return OciError::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "UNSUPPORTED",
-                "this is a mirror: push to the registry itself",
-            )
-            .response();
+            return read_only();
         }
         let route = route::read(parts.uri.path(), parts.uri.query(), self.default.as_deref());
         let caller = caller(&parts.headers);
@@ -77,10 +74,7 @@ impl Mirror {
             Route::Blob(repository, digest) => {
                 self.blob(asked(repository), digest, head, &parts.headers).await
             }
-            Route::Tags(repository, page) => self.tags(asked(repository), page).await,
-            Route::Referrers(repository, digest, kind) => {
-                self.referrers(asked(repository), digest, kind).await
-            }
+            Route::Page(repository, page) => self.page(asked(repository), page, &parts.uri).await,
         }
     }
 }
@@ -112,6 +106,17 @@ async fn handle(State(mirror): State<Mirror>, request: Request) -> Response<Body
         // distribution-spec, "Registry proxying": the proxy says for whom it answers.
         error::add_header(headers, "oci-namespace", &registry);
     }
+    response
+}
+
+fn read_only() -> Response<Body> {
+    let error = OciError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "UNSUPPORTED",
+        "this is a mirror: push to the registry itself",
+    );
+    let mut response = error.response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }
 

@@ -46,7 +46,7 @@ impl Swarm {
     }
 
     /// A node wants pieces. Leases carry tickets, so only what it was granted is scheduled for it.
-    pub fn want(&self, node: NodeId, want: Want) {
+    pub fn wants(&self, node: NodeId, want: Want) {
         let now = self.now();
         let mut state = self.state();
         let until = state.grants.get(&want.task).and_then(|nodes| nodes.get(&node));
