@@ -61,12 +61,13 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     );
     tokio::spawn(swarm.clone().run());
     tokio::spawn(show_swarm(metrics, swarm.clone()));
-    tokio::spawn(hear_origin(swarm.clone(), events, engine.clone()));
     tokio::spawn(sweep(engine.clone()));
     tokio::spawn(forget_grants(swarm.clone()));
 
     let access = Access::new(registries, config.access.readable, config.access.holds);
-    let answers = Answers { access: Arc::new(access), engine, feeds, swarm };
+    let access = Arc::new(access);
+    tokio::spawn(hear_origin(swarm.clone(), events, engine.clone(), Arc::clone(&access)));
+    let answers = Answers { access, engine, feeds, swarm };
     open_door(&config, authority, answers)?;
     health.set("nodes", Ok(()));
     tracing::info!(nodes = %config.nodes.listen, http = %config.http.listen, "ready");
@@ -181,7 +182,12 @@ async fn serve_http(
 }
 
 /// What the origin's streams tell goes to the scheduler.
-async fn hear_origin(swarm: Swarm, mut events: mpsc::UnboundedReceiver<FeedEvent>, engine: Engine) {
+async fn hear_origin(
+    swarm: Swarm,
+    mut events: mpsc::UnboundedReceiver<FeedEvent>,
+    engine: Engine,
+    access: Arc<Access>,
+) {
     while let Some(event) = events.recv().await {
         match event {
             FeedEvent::Piece(task, index) => {
@@ -192,6 +198,7 @@ async fn hear_origin(swarm: Swarm, mut events: mpsc::UnboundedReceiver<FeedEvent
                 pieces.insert(index);
                 swarm.apply(Event::Has { node: NodeId::CACHE, task, pieces });
             }
+            FeedEvent::Denied(origin) => access.denied(&origin.repository, &origin.caller),
             FeedEvent::Failed(task, failure) => {
                 tracing::warn!(%task, error = %failure, "the origin failed");
                 swarm.fail(task, &failure);

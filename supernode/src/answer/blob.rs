@@ -70,6 +70,9 @@ impl Answers {
         let live = self.feeds.describe(task, origin).await?;
         if first {
             self.settle(asked, digest).await?;
+        }
+        // A task that came to nothing once is in the store and not with the scheduler.
+        if first || !self.swarm.knows(&task) {
             self.watch(&live);
         }
         Ok(live)
