@@ -137,10 +137,15 @@ fn lone(config: &Config, engine: &Engine) -> anyhow::Result<(Lone, Feeds)> {
     ));
     let (events_in, mut events) = mpsc::unbounded_channel();
     let feeds = Feeds::new(engine.clone(), registries, Belief::Provisional, events_in);
+    let asked = Arc::clone(&access);
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            if let FeedEvent::Failed(task, failure) = event {
-                tracing::warn!(%task, error = %failure, "the origin failed");
+            match event {
+                FeedEvent::Piece(..) => {}
+                FeedEvent::Denied(origin) => asked.denied(&origin.repository, &origin.caller),
+                FeedEvent::Failed(task, failure) => {
+                    tracing::warn!(%task, error = %failure, "the origin failed");
+                }
             }
         }
     });

@@ -86,6 +86,11 @@ impl Access {
         self.holds.learn((repository.clone(), *digest));
     }
 
+    /// The registry does not serve `caller` in `repository` any more: it is asked again.
+    pub fn denied(&self, repository: &Repository, caller: &Caller) {
+        self.readable.forget(&(repository.clone(), CallerId::of(caller)));
+    }
+
     /// Makes sure that `caller` may have blob `digest` of `repository`, by one HEAD in the
     /// caller's name where a fact is missing.
     ///
@@ -165,6 +170,10 @@ impl<K: Hash + Eq> Facts<K> {
         lock(&self.known).get(fact).is_some_and(|learned| learned.elapsed() < self.life)
     }
 
+    fn forget(&self, fact: &K) {
+        lock(&self.known).remove(fact);
+    }
+
     fn learn(&self, fact: K) {
         let mut known = lock(&self.known);
         if known.len() >= MAX_FACTS {
@@ -186,6 +195,9 @@ mod tests {
         let facts = Facts::new(Duration::from_millis(20));
         facts.learn("a");
         assert!(facts.holds(&"a"));
+        facts.learn("c");
+        facts.forget(&"c");
+        assert!(!facts.holds(&"c"));
         assert!(!facts.holds(&"b"));
         std::thread::sleep(Duration::from_millis(30));
         assert!(!facts.holds(&"a"));

@@ -22,6 +22,13 @@ impl Failure {
         Self { kind, message: message.into(), said: None }
     }
 
+    /// Whether a registry does not serve this caller, or does not any more.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        let status = self.said.as_ref().map(|said| said.status);
+        self.kind == Kind::Refused && matches!(status, Some(401 | 403))
+    }
+
     /// Whether trying again later may help, without the asker changing anything.
     #[must_use]
     pub fn is_transient(&self) -> bool {

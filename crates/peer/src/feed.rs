@@ -22,7 +22,7 @@ use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::live::{LiveTask, lock};
 use crate::metrics::Source;
-use crate::origin::{Origin, OriginStream};
+use crate::origin::{Origin, OriginStream, RegistryOrigin};
 use crate::reader::Eagerness;
 
 /// What bytes from the origin are to this process.
@@ -39,6 +39,9 @@ pub enum Belief {
 pub enum FeedEvent {
     /// A piece came and is stored.
     Piece(TaskId, PieceIndex),
+    /// The origin does not serve a caller any more that it served before: what was granted to it
+    /// is to be asked again.
+    Denied(RegistryOrigin),
     /// The origin failed the task.
     Failed(TaskId, Failure),
 }
@@ -67,11 +70,17 @@ struct Feed {
     granted_to: OnceCell<CallerId>,
     /// Who may read it at the origin, the latest asker last.
     origins: Mutex<Vec<Origin>>,
-    open: tokio::sync::Mutex<Option<OriginStream>>,
+    open: tokio::sync::Mutex<Option<Open>>,
     need: watch::Sender<Need>,
     /// How many wait for all of it, whatever the scheduler needs.
     inline: AtomicUsize,
     running: Mutex<bool>,
+}
+
+/// An open stream, and in whose name it was asked for.
+struct Open {
+    origin: Origin,
+    stream: OriginStream,
 }
 
 /// What is needed of a task from the origin.
@@ -269,7 +278,7 @@ impl Inner {
         let layout = Layout::for_length(stream.total())
             .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
         let live = self.engine.create(feed.id, layout, stream.media_type())?;
-        *feed.open.lock().await = Some(stream);
+        *feed.open.lock().await = Some(Open { origin: origin.clone(), stream });
         let _ = feed.granted_to.set(CallerId::of(origin.caller()));
         Ok(live)
     }
@@ -351,27 +360,53 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let layout = live.layout();
     let size = layout.piece_size().bytes();
     let mut open = feed.open.lock().await.take();
-    let mut position = open.as_ref().map_or(0, |stream| layout_position(stream, size));
+    let mut position = open.as_ref().map_or(0, |open| layout_position(&open.stream, size));
+    let mut last = nowhere();
     inner.engine.hash(live, None);
     while let Some(index) = next(feed, live, position) {
         if live.is_over() {
             return Err(live.why_stopped().await);
         }
         let start = u64::from(index) * size;
-        let mut stream = match open.take() {
-            Some(stream) if stream.at() == start => stream,
-            _ => reopen(inner, feed, start, layout.length()).await?,
+        let mut reading = match open.take() {
+            Some(open) if open.stream.at() == start => open,
+            _ => reopen(inner, feed, start, layout.length(), &last).await?,
         };
-        let bytes = stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await?;
+        let bytes = match reading.stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await {
+            Ok(bytes) => bytes,
+            Err(failure) if failure.is_denial() => {
+                // A credential ended on the way; another asker's may be good still.
+                turn_away(inner, feed, &reading.origin);
+                last = failure;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         if live.is_over() {
             return Err(live.why_stopped().await);
         }
         keep(inner, live, index, bytes).await?;
         let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
         position = index + 1;
-        open = (position < layout.pieces()).then_some(stream);
+        open = (position < layout.pieces()).then_some(reading);
     }
     Ok(())
+}
+
+/// The origin serves this asker no more: it is not asked in its name again, and what the asker was
+/// granted is no longer believed.
+fn turn_away(inner: &Inner, feed: &Feed, origin: &Origin) {
+    let Origin::Registry(denied) = origin else {
+        return;
+    };
+    let id = CallerId::of(&denied.caller);
+    lock(&feed.origins).retain(|other| match other {
+        Origin::Registry(other) => {
+            other.repository != denied.repository || CallerId::of(&other.caller) != id
+        }
+        Origin::Url { .. } => true,
+    });
+    let _ = inner.events.send(FeedEvent::Denied(denied.clone()));
 }
 
 fn layout_position(stream: &OriginStream, size: u64) -> PieceIndex {
@@ -403,13 +438,14 @@ async fn reopen(
     feed: &Feed,
     start: u64,
     length: u64,
-) -> Result<OriginStream, Failure> {
+    last: &Failure,
+) -> Result<Open, Failure> {
     let origins = lock(&feed.origins).clone();
-    let mut failure = nowhere();
+    let mut failure = last.clone();
     // The latest asker's credential is the likeliest to be good still.
-    for origin in origins.iter().rev() {
-        match OriginStream::open(&inner.registries, origin, start).await {
-            Ok(stream) if stream.total() == length => return Ok(stream),
+    for origin in origins.into_iter().rev() {
+        match OriginStream::open(&inner.registries, &origin, start).await {
+            Ok(stream) if stream.total() == length => return Ok(Open { origin, stream }),
             Ok(stream) => {
                 failure = Failure::new(
                     Kind::Origin,
@@ -419,7 +455,12 @@ async fn reopen(
                     ),
                 );
             }
-            Err(error) => failure = error,
+            Err(error) => {
+                if error.is_denial() {
+                    turn_away(inner, feed, &origin);
+                }
+                failure = error;
+            }
         }
     }
     Err(failure)

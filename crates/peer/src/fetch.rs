@@ -22,9 +22,10 @@ use crate::metrics::{Metrics, Source};
 /// frees the node's own resources.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// A parent must send at least so many bytes a second, averaged over a piece, or it has stalled:
-/// one byte a second is as good as none.
-const SLOWEST: u64 = 16 * 1024;
+/// A piece for which a parent was waited for so long in all has stalled too: one byte a second is as
+/// good as none. Our own slowness does not count. It is shorter than the supernode's patience with a
+/// lease, so that the receiver speaks before it is taken for dead.
+const PIECE_WITHIN: Duration = Duration::from_secs(12);
 
 /// What to ask a parent for.
 #[derive(Clone, Debug)]
@@ -112,7 +113,7 @@ impl Transfer<'_> {
                 let piece = self.unsigned(&mut stream, index, length).await?;
                 self.live.put_provisional(piece, self.source).await
             } else {
-                let piece = self.piece(&mut stream, index, length, proof).await?;
+                let piece = self.piece(&mut stream, index, proof).await?;
                 self.live.put(piece, self.source).await
             };
             kept.map_err(|_| Outcome::Receiver)?;
@@ -152,7 +153,6 @@ impl Transfer<'_> {
         &self,
         stream: &mut Stream,
         index: PieceIndex,
-        length: u64,
         proof: PieceProof,
     ) -> Result<Verified, Outcome> {
         let mut receiving =
@@ -160,14 +160,11 @@ impl Transfer<'_> {
                 content::Mismatch::Unknown(_) => Outcome::Receiver,
                 _ => Outcome::WrongBytes,
             })?;
-        let body = async {
-            while receiving.missing() > 0 {
-                let bytes = self.bytes(stream, receiving.missing()).await?;
-                receiving.push(&Unverified::new(bytes)).map_err(|_| Outcome::WrongBytes)?;
-            }
-            Ok(())
-        };
-        in_time(length, body).await?;
+        let mut patience = PIECE_WITHIN;
+        while receiving.missing() > 0 {
+            let bytes = self.bytes(stream, receiving.missing(), &mut patience).await?;
+            receiving.push(&Unverified::new(bytes)).map_err(|_| Outcome::WrongBytes)?;
+        }
         receiving.finish().map_err(|_| Outcome::WrongBytes)
     }
 
@@ -180,34 +177,30 @@ impl Transfer<'_> {
     ) -> Result<Provisional, Outcome> {
         let length_here = usize::try_from(length).map_err(|_| Outcome::Receiver)?;
         let mut whole = BytesMut::with_capacity(length_here);
-        let body = async {
-            while whole.len() < length_here {
-                let missing = length_here - whole.len();
-                whole.extend_from_slice(&self.bytes(stream, missing).await?);
-            }
-            Ok(())
-        };
-        in_time(length, body).await?;
+        let mut patience = PIECE_WITHIN;
+        while whole.len() < length_here {
+            let missing = length_here - whole.len();
+            whole.extend_from_slice(&self.bytes(stream, missing, &mut patience).await?);
+        }
         let bytes = Unverified::new(whole.freeze());
         Provisional::new(self.live.id(), self.live.layout(), index, bytes)
             .ok_or(Outcome::WrongBytes)
     }
 
-    /// Some bytes, within the node's limit.
-    async fn bytes(&self, stream: &mut Stream, most: usize) -> Result<Bytes, Outcome> {
-        let bytes = within(SILENCE, stream.recv_bytes(most)).await?.ok_or(Outcome::Unreachable)?;
+    /// Some bytes, within the node's limit; the wait for them is taken from `patience`.
+    async fn bytes(
+        &self,
+        stream: &mut Stream,
+        most: usize,
+        patience: &mut Duration,
+    ) -> Result<Bytes, Outcome> {
+        let asked = Instant::now();
+        let bytes = within(SILENCE.min(*patience), stream.recv_bytes(most)).await?;
+        *patience = patience.saturating_sub(asked.elapsed());
+        let bytes = bytes.ok_or(Outcome::Unreachable)?;
         self.limiter.take(bytes.len()).await;
         Ok(bytes)
     }
-}
-
-/// Gives up on a piece of `length` bytes that comes more slowly than any use.
-async fn in_time(
-    length: u64,
-    body: impl Future<Output = Result<(), Outcome>>,
-) -> Result<(), Outcome> {
-    let deadline = SILENCE + Duration::from_secs(length / SLOWEST);
-    tokio::time::timeout(deadline, body).await.map_err(|_| Outcome::Stalled)?
 }
 
 async fn within<T>(

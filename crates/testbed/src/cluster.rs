@@ -89,6 +89,7 @@ impl Bed {
         let mut supernode = Supernode {
             process: None,
             http: SocketAddr::from(([127, 0, 0, 1], http)),
+            nodes: SocketAddr::from(([127, 0, 0, 1], nodes)),
             dir,
             file,
             site: site.clone(),
@@ -151,6 +152,7 @@ impl Bed {
 pub struct Supernode {
     process: Option<Process>,
     http: SocketAddr,
+    nodes: SocketAddr,
     dir: PathBuf,
     file: PathBuf,
     site: Site,
@@ -198,16 +200,22 @@ impl Supernode {
         self.process.as_mut()
     }
 
+    /// Where its HTTP API listens.
+    #[must_use]
+    pub const fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where nodes come in.
+    #[must_use]
+    pub const fn nodes(&self) -> SocketAddr {
+        self.nodes
+    }
+
     /// What it printed.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("supernode.log")).unwrap_or_default()
-    }
-
-    /// Where it shows health and metrics.
-    #[must_use]
-    pub const fn http(&self) -> SocketAddr {
-        self.http
     }
 
     /// The join string.
@@ -302,16 +310,22 @@ impl Node {
         self.peers
     }
 
+    /// Where its health and metrics are.
+    #[must_use]
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The unix socket for programs of this machine.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("dfdaemon.sock")
+    }
+
     /// Its folder: configuration, state, log.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
-    }
-
-    /// Where it shows health and metrics.
-    #[must_use]
-    pub const fn admin(&self) -> SocketAddr {
-        self.admin
     }
 
     /// A command of its program, with its configuration: `cache ls`, say.

@@ -191,6 +191,14 @@ impl Driver {
         });
     }
 
+    /// The supernode does not know that this node may have a task: it is told again.
+    pub(super) fn reopen(&mut self, connection: &Connection, task: TaskId) {
+        self.introduced.remove(&task);
+        if self.wants.contains_key(&task) {
+            self.introduce(connection, task);
+        }
+    }
+
     /// The demand on a task changed: what it is now counts, for a task that failed and began again
     /// has readers of both on their way.
     fn wanted(

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use transport::{Connection, SendHalf, TransportError};
 use wire::control::{
     FromNode, FromSupernode, Has, Lost, NodeSays, SupernodeSays, TaskFailed, Told as AllTold,
-    Unwant,
+    Unopened, Unwant,
 };
 use wire::request::{Asks, Control, Kind, Request};
 
@@ -66,7 +66,7 @@ async fn talk(
         tokio::select! {
             message = heard.recv() => match message {
                 Some(message) => {
-                    if let Some(reply) = hear(driver, message) {
+                    if let Some(reply) = hear(driver, connection, message) {
                         say(out, reply).await?;
                     }
                 }
@@ -142,7 +142,7 @@ fn ended(driver: &Driver, running: Running) -> NodeSays {
     }
 }
 
-fn hear(driver: &mut Driver, message: FromSupernode) -> Option<NodeSays> {
+fn hear(driver: &mut Driver, connection: &Connection, message: FromSupernode) -> Option<NodeSays> {
     match message.says? {
         SupernodeSays::Welcome(_) => None,
         SupernodeSays::Lease(lease) => driver.transfers.begin(lease).map(NodeSays::Ended),
@@ -156,6 +156,12 @@ fn hear(driver: &mut Driver, message: FromSupernode) -> Option<NodeSays> {
         }
         SupernodeSays::Failed(failed) => {
             fail(driver, failed);
+            None
+        }
+        SupernodeSays::Unopened(Unopened { task }) => {
+            if let Ok(task) = wire::task(&task) {
+                driver.reopen(connection, task);
+            }
             None
         }
     }

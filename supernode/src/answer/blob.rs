@@ -40,7 +40,7 @@ impl Answers {
                 ..Opened::default()
             });
         }
-        self.swarm.interest(name, task);
+        self.swarm.grant(name, task);
         let inline = self.inline(&live).await?;
         let statements = self.swarm.sign(&live, live.layout().all(), is_whole(&live));
         Ok(Opened {
