@@ -105,7 +105,8 @@ async fn blob(
     };
     let id = RequestId::fresh().to_string();
     let question = Asked { repository, caller, request_id: id.clone() };
-    match gateway.open(&question, asked.digest).await {
+    let opened = gateway.open(&question, asked.digest);
+    match registry::RequestId::scope(registry::RequestId::new(&id), opened).await {
         Ok(live) => answer(&gateway, &live, &headers, id),
         Err(failure) => failed(&failure),
     }

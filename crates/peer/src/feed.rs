@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use content::statement::Said;
 use content::{Attestor, Layout, PieceIndex, PieceSet, Provisional, Statement, TaskId, Unverified};
-use registry::{Caller, Registries};
+use registry::{Caller, Registries, RequestId};
 use tokio::sync::{OnceCell, mpsc, watch};
 use wire::control::Priority;
 use wire::request::Kind;
@@ -69,7 +69,7 @@ struct Feed {
     /// Who the origin first gave it to.
     granted_to: OnceCell<CallerId>,
     /// Who may read it at the origin, the latest asker last.
-    origins: Mutex<Vec<Origin>>,
+    askers: Mutex<Vec<Asker>>,
     open: tokio::sync::Mutex<Option<Open>>,
     need: watch::Sender<Need>,
     /// How many wait for all of it, whatever the scheduler needs.
@@ -83,6 +83,14 @@ struct Open {
     stream: OriginStream,
 }
 
+/// Somebody who may read a task at its origin.
+#[derive(Clone)]
+struct Asker {
+    origin: Origin,
+    /// The request by which that was learned.
+    request: Option<RequestId>,
+}
+
 /// What is needed of a task from the origin.
 #[derive(Clone, Debug, Default)]
 pub struct Need {
@@ -94,7 +102,7 @@ pub struct Need {
 
 /// So many askers of one task are remembered, to go on in another's name when one's credential
 /// ends.
-const ORIGINS: usize = 8;
+const ASKERS: usize = 8;
 
 impl Feeds {
     /// Streams into `engine`; what happens is told through `events`.
@@ -202,7 +210,8 @@ impl Feeds {
     #[must_use]
     pub fn origins(&self, id: &TaskId) -> Vec<Origin> {
         let feed = lock(&self.inner.feeds).get(id).map(Arc::clone);
-        feed.map(|feed| lock(&feed.origins).clone()).unwrap_or_default()
+        let askers = feed.map(|feed| lock(&feed.askers).clone()).unwrap_or_default();
+        askers.into_iter().map(|asker| asker.origin).collect()
     }
 
     /// Forgets a task's origins and their credentials.
@@ -219,19 +228,19 @@ impl Feeds {
                 id,
                 describing: tokio::sync::Mutex::default(),
                 granted_to: OnceCell::new(),
-                origins: Mutex::default(),
+                askers: Mutex::default(),
                 open: tokio::sync::Mutex::default(),
                 need: watch::Sender::default(),
                 inline: AtomicUsize::new(0),
                 running: Mutex::default(),
             })
         });
-        let mut origins = lock(&feed.origins);
-        origins.push(origin);
-        if origins.len() > ORIGINS {
-            origins.remove(0);
+        let mut askers = lock(&feed.askers);
+        askers.push(Asker { origin, request: RequestId::current() });
+        if askers.len() > ASKERS {
+            askers.remove(0);
         }
-        drop(origins);
+        drop(askers);
         Arc::clone(feed)
     }
 
@@ -290,9 +299,9 @@ impl Inner {
             return Ok(live);
         }
         let mut failure = nowhere();
-        let origins = lock(&feed.origins).clone();
-        for origin in origins.iter().rev() {
-            match self.ask(feed, origin).await {
+        let askers = lock(&feed.askers).clone();
+        for Asker { origin, request } in askers.into_iter().rev() {
+            match RequestId::scope(request, self.ask(feed, &origin)).await {
                 Ok(live) => return Ok(live),
                 Err(error) => failure = error,
             }
@@ -400,7 +409,7 @@ fn turn_away(inner: &Inner, feed: &Feed, origin: &Origin) {
         return;
     };
     let id = CallerId::of(&denied.caller);
-    lock(&feed.origins).retain(|other| match other {
+    lock(&feed.askers).retain(|other| match &other.origin {
         Origin::Registry(other) => {
             other.repository != denied.repository || CallerId::of(&other.caller) != id
         }
@@ -440,11 +449,12 @@ async fn reopen(
     length: u64,
     last: &Failure,
 ) -> Result<Open, Failure> {
-    let origins = lock(&feed.origins).clone();
+    let askers = lock(&feed.askers).clone();
     let mut failure = last.clone();
     // The latest asker's credential is the likeliest to be good still.
-    for origin in origins.into_iter().rev() {
-        match OriginStream::open(&inner.registries, &origin, start).await {
+    for Asker { origin, request } in askers.into_iter().rev() {
+        let opened = OriginStream::open(&inner.registries, &origin, start);
+        match RequestId::scope(request, opened).await {
             Ok(stream) if stream.total() == length => return Ok(Open { origin, stream }),
             Ok(stream) => {
                 failure = Failure::new(

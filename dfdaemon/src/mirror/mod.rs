@@ -98,14 +98,19 @@ impl Mirror {
 async fn handle(State(mirror): State<Mirror>, request: Request) -> Response<Body> {
     let told = request.headers().get(request_id::HEADER).and_then(|value| value.to_str().ok());
     let id = RequestId::accept(told);
-    let registry = request.uri().query().and_then(|query| {
+    let named = request.uri().query().and_then(|query| {
         let mut pairs = url::form_urlencoded::parse(query.as_bytes());
         pairs.find(|(name, _)| name == "ns").map(|(_, value)| value.into_owned())
     });
     let span = tracing::info_span!("mirror", request = %id, method = %request.method(), path = request.uri().path());
     let late = |status, why| OciError::new(status, "UNKNOWN", why).response();
+    // Without a supernode it is the registry itself that is told the id.
+    let answer = registry::RequestId::scope(
+        registry::RequestId::new(id.as_str()),
+        mirror.answer(request, id.clone()),
+    );
     let mut response = tokio::select! {
-        response = mirror.answer(request, id.clone()).instrument(span.clone()) => response,
+        response = answer.instrument(span.clone()) => response,
         () = tokio::time::sleep(HEADERS_WITHIN) => {
             late(StatusCode::GATEWAY_TIMEOUT, "the registry did not answer in time")
         }
@@ -115,9 +120,9 @@ async fn handle(State(mirror): State<Mirror>, request: Request) -> Response<Body
     let headers = response.headers_mut();
     headers.insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
     error::add_header(headers, request_id::HEADER, id.as_ref());
-    if let Some(registry) = registry {
+    if let Some(named) = named {
         // distribution-spec, "Registry proxying": the proxy says for whom it answers.
-        error::add_header(headers, "oci-namespace", &registry);
+        error::add_header(headers, "oci-namespace", &named);
     }
     response
 }
