@@ -19,9 +19,8 @@ use wire::request::{
 };
 
 use crate::link::{Link, LinkError};
-use crate::lone::Lone;
 use crate::mirror::short::ShortEnds;
-use crate::tickets::Tickets;
+use crate::search::Search;
 
 /// Something in a registry, and on whose behalf it is asked for.
 #[derive(Clone, Debug)]
@@ -68,8 +67,7 @@ pub struct ManifestReply {
 pub struct Gateway {
     engine: Engine,
     link: Link,
-    lone: Arc<Lone>,
-    tickets: Arc<Tickets>,
+    search: Search,
     /// Until when a grant is believed without asking again.
     grants: Mutex<HashMap<GrantKey, Instant>>,
     short_ends: ShortEnds,
@@ -81,14 +79,13 @@ type GrantKey = (Repository, Digest, CallerId);
 const MAX_GRANTS: usize = 50_000;
 
 impl Gateway {
-    /// A gateway to `link`'s supernode, with `lone` for the time without one.
+    /// A gateway to `link`'s supernode, with `search` for the time without one.
     #[must_use]
-    pub fn new(engine: Engine, link: Link, lone: Arc<Lone>, tickets: Arc<Tickets>) -> Self {
+    pub fn new(link: Link, search: Search) -> Self {
         Self {
-            engine,
+            engine: search.engine.clone(),
             link,
-            lone,
-            tickets,
+            search,
             grants: Mutex::default(),
             short_ends: ShortEnds::default(),
         }
@@ -149,12 +146,26 @@ impl Gateway {
         });
         match self.link.ask::<Opened>(&asked.request_id, ask).await {
             Ok(opened) => self.take(asked, digest, opened).await,
-            Err(LinkError::Away) => self.lone.open(asked, digest).await,
+            Err(LinkError::Away) => self.alone(asked, digest).await,
             Err(error) => {
-                tracing::warn!(request = %asked.request_id, %error, "the supernode did not answer; asking the registry itself");
-                self.lone.open(asked, digest).await
+                tracing::warn!(request = %asked.request_id, %error, "the supernode did not answer; going on without it");
+                self.alone(asked, digest).await
             }
         }
+    }
+
+    /// A blob while no supernode answers: what it is, some neighbour may know; else the registry.
+    async fn alone(&self, asked: &Asked, digest: Digest) -> Result<Arc<LiveTask>, Failure> {
+        let granted = self.is_granted(asked, digest);
+        if granted && self.engine.live(&TaskId::Blob(digest)).is_none() {
+            self.search.learn(TaskId::Blob(digest)).await;
+        }
+        self.search.lone.open(asked, digest, granted).await
+    }
+
+    /// Whether the blob was granted to this client a short time ago.
+    fn is_granted(&self, asked: &Asked, digest: Digest) -> bool {
+        lock(&self.grants).get(&key(asked, digest)).is_some_and(|until| *until > Instant::now())
     }
 
     /// A URL, for `dfget`: only a supernode can name it, so without one there is nothing to share.
@@ -184,7 +195,7 @@ impl Gateway {
         if let Some(signed) = opened.ticket
             && let Ok(ticket) = signed.believe(&self.engine.verifier())
         {
-            self.tickets.keep(&ticket, signed);
+            self.search.tickets.keep(&ticket, signed);
         }
         self.engine.hash(&live, digest);
         self.link.introduced(live.id());
@@ -193,15 +204,12 @@ impl Gateway {
 
     /// A blob that is here, and was granted to this client a short time ago.
     fn granted(&self, asked: &Asked, digest: Digest) -> Option<Arc<LiveTask>> {
-        let key = key(asked, digest);
-        let fresh =
-            lock(&self.grants).get(&key).is_some_and(|fresh_until| *fresh_until > Instant::now());
         let live = self.engine.live(&TaskId::Blob(digest))?;
-        if !fresh || !live.present().is_full() {
+        if !self.is_granted(asked, digest) || !live.present().is_full() {
             return None;
         }
         // Should a piece prove bad on its way out, it has to come from somewhere.
-        self.lone.also(live.id(), asked, digest);
+        self.search.lone.also(live.id(), asked, digest);
         Some(live)
     }
 
@@ -225,10 +233,10 @@ impl Gateway {
         if let Some(signed) = opened.ticket
             && let Ok(ticket) = signed.believe(&self.engine.verifier())
         {
-            self.tickets.keep(&ticket, signed);
+            self.search.tickets.keep(&ticket, signed);
             self.remember(asked, digest, opened.fresh_seconds);
         }
-        self.lone.also(live.id(), asked, digest);
+        self.search.lone.also(live.id(), asked, digest);
         self.link.introduced(live.id());
         Ok(live)
     }
@@ -276,7 +284,7 @@ impl Gateway {
             Ok(told) => self.manifested(asked, &reference, told),
             Err(error) => {
                 tracing::debug!(request = %asked.request_id, %error, "asking the registry itself for a manifest");
-                self.lone.manifest(asked, &reference, head, accept).await
+                self.search.lone.manifest(asked, &reference, head, accept).await
             }
         }
     }
@@ -333,9 +341,9 @@ impl Gateway {
             {
                 tracing::debug!(%digest, %error, "what was told of a listed blob is of no use");
             }
-            self.tickets.keep(&ticket, signed);
+            self.search.tickets.keep(&ticket, signed);
             self.remember(asked, digest, fresh_seconds);
-            self.lone.also(ticket.task, asked, digest);
+            self.search.lone.also(ticket.task, asked, digest);
         }
     }
 
@@ -363,7 +371,7 @@ impl Gateway {
             Ok(told) => {
                 told.said.ok_or_else(|| Failure::new(Kind::Invalid, "the supernode said nothing"))
             }
-            Err(_) => self.lone.page(asked, &page).await,
+            Err(_) => self.search.lone.page(asked, &page).await,
         }
     }
 }

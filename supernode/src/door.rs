@@ -81,7 +81,9 @@ impl Door {
             }
             Some(Asks::Page(ask)) => stream.send(&self.answers.page(&id, ask).await).await?,
             Some(Asks::Fetch(ask)) => self.uploader.fetch(peer, ask, &mut stream).await?,
-            Some(Asks::Describe(ask)) => self.uploader.describe(peer, ask, &mut stream).await?,
+            Some(Asks::Describe(ask)) => {
+                self.uploader.describe(connection, ask, &mut stream).await?
+            }
             Some(Asks::Renew(ask)) => {
                 let renewed = self.authority.renew(&ask.request, peer);
                 stream.send(&renewed).await?;

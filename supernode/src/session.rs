@@ -1,8 +1,7 @@
 //! One node's control stream: from its hello to its end.
 
-use std::net::SocketAddr;
-
-use content::{PieceSet, Run, TaskId};
+use content::{PieceSet, Run};
+use peer::peers::reachable;
 use schedule::{Blame, Event, LeaseId, NodeFacts, NodeId};
 use tokio::sync::mpsc;
 use transport::{Connection, Stream, TransportError};
@@ -53,6 +52,7 @@ pub async fn hold(
         says: Some(SupernodeSays::Welcome(Welcome {
             version: env!("CARGO_PKG_VERSION").into(),
             keys: Vec::new(),
+            neighbours: swarm.neighbours(node),
         })),
     };
     let talk = async {
@@ -89,26 +89,14 @@ fn facts(hello: &Hello) -> NodeFacts {
     }
 }
 
-/// Where others reach the node: an unspecified address is the one that we see.
-fn reachable(told: &str, seen: SocketAddr) -> String {
-    match told.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_unspecified() => {
-            SocketAddr::new(seen.ip(), address.port()).to_string()
-        }
-        _ => told.to_owned(),
-    }
-}
-
 fn hear(swarm: &Swarm, node: NodeId, says: NodeSays) -> Result<(), wire::Invalid> {
     match says {
         NodeSays::Hello(_) => {}
         NodeSays::Told(_) => swarm.ready(node),
         NodeSays::Has(has) => holds(swarm, node, has)?,
         NodeSays::Lost(lost) => swarm.apply(loses(node, &lost)?),
-        NodeSays::Want(want) => swarm.apply(wants(node, &want)?),
-        NodeSays::Unwant(unwant) => {
-            swarm.apply(Event::Unwants { node, task: wire::task(&unwant.task)? })
-        }
+        NodeSays::Want(want) => swarm.wants(node, wants(&want)?),
+        NodeSays::Unwant(unwant) => swarm.unwants(node, wire::task(&unwant.task)?),
         NodeSays::Ended(ended) => swarm.apply(outcome(&ended)),
     }
     Ok(())
@@ -127,25 +115,26 @@ fn holds(swarm: &Swarm, node: NodeId, has: Has) -> Result<(), wire::Invalid> {
 
 fn loses(node: NodeId, lost: &Lost) -> Result<Event, wire::Invalid> {
     let task = wire::task(&lost.task)?;
-    Ok(Event::Lost { node, task, pieces: claimed(&lost.pieces, task) })
+    // The task's length is not at hand: the scheduler cuts what is too much.
+    let pieces = if lost.pieces.is_empty() {
+        PieceSet::all(MOST_PIECES)
+    } else {
+        let bits = u32::try_from(lost.pieces.len().saturating_mul(8)).unwrap_or(u32::MAX);
+        PieceSet::from_bytes(bits, &lost.pieces)
+    };
+    Ok(Event::Lost { node, task, pieces })
 }
 
-/// A piece map whose task's length is not at hand: the scheduler cuts it.
-fn claimed(map: &[u8], _task: TaskId) -> PieceSet {
-    let bits = u32::try_from(map.len().saturating_mul(8)).unwrap_or(u32::MAX);
-    PieceSet::from_bytes(bits, map)
-}
+/// No task has more pieces than this: 1 TiB in the smallest ones.
+const MOST_PIECES: u32 = 1 << 24;
 
-fn wants(node: NodeId, want: &Want) -> Result<Event, wire::Invalid> {
+fn wants(want: &Want) -> Result<schedule::Want, wire::Invalid> {
     let run: Run = wire::run(want.first, want.end)?;
-    Ok(Event::Wants {
-        node,
-        want: schedule::Want {
-            task: wire::task(&want.task)?,
-            run,
-            reader_at: want.reader_at,
-            priority: schedule_priority(want.priority()),
-        },
+    Ok(schedule::Want {
+        task: wire::task(&want.task)?,
+        run,
+        reader_at: want.reader_at,
+        priority: schedule_priority(want.priority()),
     })
 }
 

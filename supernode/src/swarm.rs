@@ -16,7 +16,10 @@ use peer::{Engine, Failure};
 use schedule::{Decision, Event, Lease, NodeFacts, NodeId, Swarm as Scheduler};
 use tokio::sync::{Notify, mpsc};
 use wire::control::{self, FromSupernode, SupernodeSays, TaskFailed};
+use wire::data::KnownPeer;
 use wire::{SignedTicket, Ticket};
+
+use crate::wanted::Wanted;
 
 /// The swarm, shared by all sessions and answers.
 #[derive(Clone)]
@@ -42,7 +45,11 @@ struct State {
     needs: HashMap<TaskId, Need>,
     interested: HashMap<TaskId, BTreeSet<NodeId>>,
     told: HashMap<TaskId, Vec<SignedStatement>>,
+    wanted: Wanted,
 }
+
+/// A node is told of so many others when it comes.
+const NEIGHBOURS: usize = 16;
 
 /// A connected node.
 struct Node {
@@ -87,6 +94,7 @@ impl Swarm {
             needs: HashMap::new(),
             interested: HashMap::new(),
             told: HashMap::new(),
+            wanted: Wanted::default(),
         };
         Self {
             inner: Arc::new(Inner {
@@ -115,6 +123,39 @@ impl Swarm {
         let now = self.now();
         self.state().scheduler.apply(event, now);
         self.inner.work.notify_one();
+    }
+
+    /// Some of the other nodes, the latest first: whom a node may turn to without us.
+    #[must_use]
+    pub fn neighbours(&self, of: NodeId) -> Vec<KnownPeer> {
+        let state = self.state();
+        let mut others: Vec<_> = state.nodes.iter().filter(|(id, _)| **id != of).collect();
+        others.sort_by_key(|(id, _)| std::cmp::Reverse(id.0));
+        let known =
+            |node: &Node| KnownPeer { name: node.name.clone(), address: node.address.clone() };
+        others.into_iter().take(NEIGHBOURS).map(|(_, node)| known(node)).collect()
+    }
+
+    /// A node wants pieces of a task, which stays at hand as long as that is so.
+    pub fn wants(&self, node: NodeId, want: schedule::Want) {
+        let task = want.task;
+        self.apply(Event::Wants { node, want });
+        if self.state().wanted.has(node, &task) {
+            return;
+        }
+        // The engine is not asked under our lock: it may read the disk.
+        if let Some(live) = self.inner.engine.live(&task) {
+            let mut state = self.state();
+            if state.nodes.contains_key(&node) {
+                state.wanted.want(node, &live);
+            }
+        }
+    }
+
+    /// A node wants nothing of a task any more.
+    pub fn unwants(&self, node: NodeId, task: TaskId) {
+        self.apply(Event::Unwants { node, task });
+        self.state().wanted.unwant(node, &task);
     }
 
     /// A node has come. A former session of the same name is over.
@@ -221,6 +262,7 @@ impl Swarm {
         state.scheduler.apply(Event::Forget { task }, now);
         state.needs.remove(&task);
         state.told.remove(&task);
+        state.wanted.forget(&task);
         for node in state.interested.remove(&task).unwrap_or_default() {
             state.send(node, SupernodeSays::Failed(message.clone()));
         }
@@ -364,6 +406,7 @@ impl State {
         for nodes in self.interested.values_mut() {
             nodes.remove(&id);
         }
+        self.wanted.leave(id);
         self.scheduler.apply(Event::Left { node: id }, now);
     }
 

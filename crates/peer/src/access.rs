@@ -113,6 +113,22 @@ impl Access {
         asked.map_err(Failure::from)
     }
 
+    /// The length of blob `digest` of `repository`, in bytes, asked by a HEAD in the caller's name.
+    /// An answer is a grant.
+    ///
+    /// # Errors
+    /// What the registry answers the caller.
+    pub async fn length(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        caller: &Caller,
+    ) -> Result<u64, Failure> {
+        let told = self.registries.blob_head(repository, digest, caller).await?;
+        self.granted(repository, digest, caller);
+        Ok(told.length)
+    }
+
     /// Asks the registry for a manifest in the caller's name. An answer is a grant.
     ///
     /// # Errors

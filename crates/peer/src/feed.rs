@@ -20,7 +20,7 @@ use wire::request::Kind;
 use crate::access::CallerId;
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::live::{End, LiveTask, lock};
+use crate::live::{LiveTask, lock};
 use crate::metrics::Source;
 use crate::origin::{Origin, OriginStream};
 use crate::reader::Eagerness;
@@ -60,7 +60,9 @@ struct Inner {
 /// One task's stream.
 struct Feed {
     id: TaskId,
-    described: OnceCell<Arc<LiveTask>>,
+    /// Held while the origin is asked what the task is. The answer is not kept here: a handle to the
+    /// task would keep it from being evicted.
+    describing: tokio::sync::Mutex<()>,
     /// Who the origin first gave it to.
     granted_to: OnceCell<CallerId>,
     /// Who may read it at the origin, the latest asker last.
@@ -118,8 +120,11 @@ impl Feeds {
             return Ok(live);
         }
         let feed = self.feed(id, origin.clone());
-        let described =
-            feed.described.get_or_try_init(|| self.ask(&feed, &origin)).await.map(Arc::clone);
+        let _asking = feed.describing.lock().await;
+        if let Some(live) = self.inner.engine.live(&id) {
+            return Ok(live);
+        }
+        let described = self.inner.ask(&feed, &origin).await;
         if described.is_err() {
             lock(&self.inner.feeds).remove(&id);
         }
@@ -212,7 +217,7 @@ impl Feeds {
         let feed = feeds.entry(id).or_insert_with(|| {
             Arc::new(Feed {
                 id,
-                described: OnceCell::new(),
+                describing: tokio::sync::Mutex::default(),
                 granted_to: OnceCell::new(),
                 askers: Mutex::default(),
                 open: tokio::sync::Mutex::default(),
@@ -241,15 +246,26 @@ impl Feeds {
         stream: OriginStream,
     ) -> Result<Arc<LiveTask>, Failure> {
         let feed = self.feed(id, origin.clone());
+        let _asking = feed.describing.lock().await;
         if let Some(live) = self.inner.engine.live(&id) {
             return Ok(live);
         }
-        let described = feed.described.get_or_try_init(|| self.begin(&feed, &origin, stream)).await;
-        described.map(Arc::clone)
+        self.inner.begin(&feed, &origin, stream).await
     }
 
+    /// Forgets the origins of tasks that nobody reads, fetches or serves any more, and the
+    /// credentials with them: whoever asks again brings them again.
+    pub fn sweep(&self) {
+        let engine = &self.inner.engine;
+        lock(&self.inner.feeds).retain(|id, feed| {
+            Arc::strong_count(feed) > 1 || *lock(&feed.running) || engine.is_live(id)
+        });
+    }
+}
+
+impl Inner {
     async fn ask(&self, feed: &Feed, origin: &Origin) -> Result<Arc<LiveTask>, Failure> {
-        let stream = OriginStream::open(&self.inner.registries, origin, 0).await?;
+        let stream = OriginStream::open(&self.registries, origin, 0).await?;
         self.begin(feed, origin, stream).await
     }
 
@@ -261,11 +277,33 @@ impl Feeds {
     ) -> Result<Arc<LiveTask>, Failure> {
         let layout = Layout::for_length(stream.total())
             .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
-        let live = self.inner.engine.create(feed.id, layout, stream.media_type())?;
+        let live = self.engine.create(feed.id, layout, stream.media_type())?;
         *feed.open.lock().await = Some(stream);
         let _ = feed.granted_to.set(CallerId::of(origin.caller()));
         Ok(live)
     }
+
+    /// The task of a feed that is to run. One that was evicted meanwhile is described again.
+    async fn task_of(&self, feed: &Feed) -> Result<Arc<LiveTask>, Failure> {
+        let _asking = feed.describing.lock().await;
+        if let Some(live) = self.engine.live(&feed.id) {
+            return Ok(live);
+        }
+        let mut failure = nowhere();
+        let askers = lock(&feed.askers).clone();
+        for asker in askers.into_iter().rev() {
+            let asked = self.ask(feed, &asker.origin);
+            match RequestId::scope(asker.request, asked).await {
+                Ok(live) => return Ok(live),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+}
+
+fn nowhere() -> Failure {
+    Failure::new(Kind::Origin, "nobody said where the task comes from")
 }
 
 impl std::fmt::Debug for Feeds {
@@ -292,10 +330,16 @@ impl Drop for Waiting {
 
 /// Streams what is needed until nothing is.
 async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
-    let Some(live) = inner.engine.live(&feed.id) else {
-        return;
-    };
     loop {
+        // Looked up anew each time: a task that failed may have begun again.
+        let live = match inner.task_of(&feed).await {
+            Ok(live) => live,
+            Err(failure) => {
+                *lock(&feed.running) = false;
+                let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
+                return;
+            }
+        };
         let streamed = stream(&inner, &feed, &live).await;
         // Deciding to stop and being told of a new need must not cross.
         let mut running = lock(&feed.running);
@@ -320,8 +364,8 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let mut position = open.as_ref().map_or(0, |stream| layout_position(stream, size));
     inner.engine.hash(live, None);
     while let Some(index) = next(feed, live, position) {
-        if let End::Failed(failure) = &*live.end().borrow() {
-            return Err(failure.clone());
+        if live.is_over() {
+            return Err(live.why_stopped().await);
         }
         let start = u64::from(index) * size;
         let mut stream = match open.take() {
@@ -329,6 +373,9 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
             _ => reopen(inner, feed, start, layout.length()).await?,
         };
         let bytes = stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await?;
+        if live.is_over() {
+            return Err(live.why_stopped().await);
+        }
         keep(inner, live, index, bytes).await?;
         let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
         position = index + 1;
@@ -368,7 +415,7 @@ async fn reopen(
     length: u64,
 ) -> Result<OriginStream, Failure> {
     let askers = lock(&feed.askers).clone();
-    let mut failure = Failure::new(Kind::Origin, "nobody said where the task comes from");
+    let mut failure = nowhere();
     // The latest asker's credential is the likeliest to be good still.
     for asker in askers.into_iter().rev() {
         let opened = OriginStream::open(&inner.registries, &asker.origin, start);
@@ -411,6 +458,10 @@ async fn keep(
             let (_, signed) = Statement::sign(said, attestor.signer());
             live.learn_signed(signed, &inner.engine.verifier())?;
             live.put(piece, Source::Origin).await
+        }
+        // A supernode signed this piece's digest before it went away: no need to wait for the whole.
+        Belief::Provisional if live.book().digest(index).is_some() => {
+            live.put(live.book().verify(index, bytes)?, Source::Origin).await
         }
         Belief::Provisional => {
             let piece =

@@ -204,6 +204,12 @@ impl Supernode {
         std::fs::read_to_string(self.dir.join("supernode.log")).unwrap_or_default()
     }
 
+    /// Where it shows health and metrics.
+    #[must_use]
+    pub const fn http(&self) -> SocketAddr {
+        self.http
+    }
+
     /// The join string.
     #[must_use]
     pub fn join(&self) -> &str {
@@ -265,6 +271,14 @@ impl Node {
         self.process.take().map_or(Ok(()), |mut process| process.kill())
     }
 
+    /// Forgets all pieces that it had on disk. To be called while it is stopped.
+    ///
+    /// # Errors
+    /// If the disk says no.
+    pub fn forget_blobs(&self) -> anyhow::Result<()> {
+        Ok(std::fs::remove_dir_all(self.dir.join("state/store"))?)
+    }
+
     /// The process, if it runs.
     pub const fn process(&mut self) -> Option<&mut Process> {
         self.process.as_mut()
@@ -292,6 +306,22 @@ impl Node {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where it shows health and metrics.
+    #[must_use]
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// A command of its program, with its configuration: `cache ls`, say.
+    ///
+    /// # Errors
+    /// If the program was not built.
+    pub fn command(&self, args: &[&str]) -> anyhow::Result<Command> {
+        let mut command = Command::new(binary("dfdaemon")?);
+        command.args(args).arg("--config").arg(&self.file);
+        Ok(command)
     }
 
     /// What it printed.

@@ -232,7 +232,8 @@ impl Hostile {
         task: &str,
         ticket: Option<SignedTicket>,
     ) -> anyhow::Result<Description> {
-        let request = ask(Asks::Describe(Describe { task: task.to_owned(), ticket }));
+        let request =
+            ask(Asks::Describe(Describe { task: task.to_owned(), ticket, ..Describe::default() }));
         let mut stream = self.connect(node).await?.open(&request).await?;
         stream.finish();
         let answer = tokio::time::timeout(PATIENCE, stream.recv::<Description>()).await??;

@@ -220,6 +220,9 @@ pub struct Welcome {
     /// The keys whose signatures are believed, 32 bytes each.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub keys: Vec<Vec<u8>>,
+    /// Some of the other nodes, for the time when no supernode answers.
+    #[prost(message, repeated, tag = "3")]
+    pub neighbours: Vec<crate::data::KnownPeer>,
 }
 
 /// Take a run of pieces from somebody.

@@ -53,6 +53,8 @@ pub struct Driver {
     introduced: HashSet<TaskId>,
     /// The tasks that it is being told of.
     introducing: HashSet<TaskId>,
+    /// Those of them that it did not take so far.
+    not_taken: HashSet<TaskId>,
 }
 
 /// The pause after a failed attempt, doubled each time up to the longest.
@@ -79,6 +81,7 @@ impl Driver {
             searches: HashMap::new(),
             introduced: HashSet::new(),
             introducing: HashSet::new(),
+            not_taken: HashSet::new(),
         }
     }
 
@@ -88,13 +91,14 @@ impl Driver {
         let member = loop {
             match joined.try_recv() {
                 Ok(member) => break member,
-                Err(_) => self.idle(FIRST_PAUSE).await,
+                Err(_) => self.meanwhile(tokio::time::sleep(FIRST_PAUSE)).await,
             }
         };
         let mut pause = FIRST_PAUSE;
         loop {
             for address in &member.supernodes {
-                match member.endpoint.connect(address, Expect::Supernode).await {
+                let connecting = member.endpoint.connect(address, Expect::Supernode);
+                match self.meanwhile(connecting).await {
                     Ok(connection) => {
                         tracing::info!(supernode = %address, "connected");
                         self.converse(connection).await;
@@ -105,16 +109,18 @@ impl Driver {
                     }
                 }
             }
-            self.idle(pause).await;
+            self.meanwhile(tokio::time::sleep(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
     async fn converse(&mut self, connection: Connection) {
-        self.introduced.clear();
-        self.introducing.clear();
         let ended = session::hold(self, &connection).await;
         self.ends.connection.send_replace(State::new(None));
+        // Nobody sees to any task now: what is wanted is searched for, and the next supernode is told.
+        self.introduced.clear();
+        self.introducing.clear();
+        self.not_taken.clear();
         match ended {
             Ok(()) => tracing::warn!("the supernode has gone; going on without it"),
             Err(error) => {
@@ -123,32 +129,39 @@ impl Driver {
         }
     }
 
-    /// Waits, and listens meanwhile.
-    async fn idle(&mut self, pause: Duration) {
-        let until = tokio::time::sleep(pause);
-        tokio::pin!(until);
+    /// Does something that needs no supernode's answer; what readers want meanwhile is searched for.
+    async fn meanwhile<T>(&mut self, doing: impl Future<Output = T>) -> T {
+        tokio::pin!(doing);
         loop {
             self.search();
             tokio::select! {
-                () = &mut until => return,
-                told = self.ends.told.recv() => match told {
-                    Some(told) => { let _ = self.note(&told, None); }
-                    None => return,
-                },
+                done = &mut doing => return done,
+                Some(told) = self.ends.told.recv() => { let _ = self.note(&told, None); }
                 Some(_) = self.ended.recv() => {}
             }
         }
     }
 
-    /// Sees to it that every wanted task that no supernode sees to is searched for.
+    /// Sees to it that every wanted task that no supernode sees to is searched for. A supernode that
+    /// is just being told of a task is given the time to take it: while it answers, only it reads the
+    /// origin.
     pub(super) fn search(&mut self) {
-        self.searches.retain(|_, search| !search.is_finished());
-        for task in self.wants.keys().filter(|task| !self.introduced.contains(task)) {
+        let seen_to = |task: &TaskId| {
+            let being_told = self.introducing.contains(task) && !self.not_taken.contains(task);
+            self.introduced.contains(task) || being_told
+        };
+        for task in self.wants.keys().filter(|task| !seen_to(task)) {
             if !self.searches.contains_key(task)
                 && let Some(live) = self.parts.engine.live(task)
             {
-                let running = tokio::spawn(self.parts.search.clone().run(live));
-                self.searches.insert(*task, running.abort_handle());
+                let (task, tell) = (*task, self.ends.tell.clone());
+                let search = self.parts.search.clone().run(live);
+                let running = tokio::spawn(async move {
+                    search.await;
+                    // Nobody listens only when the process ends.
+                    let _ = tell.send(Told::Searched(task));
+                });
+                self.searches.insert(task, running.abort_handle());
             }
         }
     }
@@ -178,6 +191,30 @@ impl Driver {
         });
     }
 
+    /// The demand on a task changed: what it is now counts, for a task that failed and began again
+    /// has readers of both on their way.
+    fn wanted(
+        &mut self,
+        task: TaskId,
+        connection: Option<&Connection>,
+    ) -> Option<(TaskId, Option<Want>)> {
+        let want = self.parts.engine.live(&task).and_then(|live| live.want());
+        match want {
+            Some(want) => self.wants.insert(task, want),
+            None => {
+                self.not_taken.remove(&task);
+                self.wants.remove(&task)
+            }
+        };
+        if self.introduced.contains(&task) {
+            return Some((task, want));
+        }
+        if let Some(connection) = connection.filter(|_| want.is_some()) {
+            self.introduce(connection, task);
+        }
+        None
+    }
+
     /// Takes in what the rest of the node says; with a supernode at hand, what it is to be told.
     pub(super) fn note(
         &mut self,
@@ -185,23 +222,17 @@ impl Driver {
         connection: Option<&Connection>,
     ) -> Option<(TaskId, Option<Want>)> {
         match told {
-            Told::Wanted(task, Some(want)) => {
-                self.wants.insert(*task, *want);
-                if self.introduced.contains(task) {
-                    return Some((*task, Some(*want)));
-                }
-                if let Some(connection) = connection {
-                    self.introduce(connection, *task);
-                }
+            Told::Wanted(task) => self.wanted(*task, connection),
+            Told::Searched(task) => {
+                self.searches.remove(task);
                 None
             }
-            Told::Wanted(task, None) => {
-                self.wants.remove(task);
-                self.introduced.contains(task).then_some((*task, None))
-            }
+            // Only who is told what we hold has to hear of it; the session says it.
+            Told::Lost(..) => None,
             Told::Introduced(task) => {
                 connection?;
                 self.introducing.remove(task);
+                self.not_taken.remove(task);
                 self.introduced.insert(*task);
                 self.stop_search(*task);
                 let want = self.wants.get(task)?;
@@ -209,6 +240,7 @@ impl Driver {
             }
             Told::NotTaken(task) => {
                 self.introducing.remove(task);
+                self.not_taken.insert(*task);
                 if let Some(connection) = connection.filter(|_| self.wants.contains_key(task)) {
                     self.introduce(connection, *task);
                 }

@@ -70,8 +70,8 @@ impl Answers {
         let live = self.feeds.describe(task, origin).await?;
         if first {
             self.settle(asked, digest).await?;
-            self.watch(&live);
         }
+        self.watch(&live);
         Ok(live)
     }
 
@@ -100,7 +100,11 @@ impl Answers {
     }
 
     /// Tells the scheduler of a task that has become known, and all who wait when it is whole.
+    /// A task that was let go of and taken into memory again is followed again.
     pub(super) fn watch(&self, live: &Arc<LiveTask>) {
+        if !live.begin_watching() {
+            return;
+        }
         let task = live.id();
         self.swarm.know(task, live.layout(), live.present());
         let swarm = self.swarm.clone();
