@@ -8,7 +8,7 @@
 //! - [`live`]: what is known of it and who waits; [`demand`]: what they want together;
 //!   [`plan`]: who gets what is missing;
 //! - [`feed`], [`origin`]: from the registry; [`fetch`]: from a peer;
-//! - `hashing`: the one SHA-256 pass; [`serve`]: to others; [`peers`]: who they are.
+//! - `hashing`: the one SHA-256 pass; [`serve`]: to others, within [`slots`]; [`peers`]: who they are.
 
 pub mod access;
 pub mod demand;
@@ -25,6 +25,7 @@ pub mod peers;
 pub mod plan;
 pub mod reader;
 pub mod serve;
+pub mod slots;
 
 pub use access::Access;
 pub use demand::Want;
@@ -34,3 +35,4 @@ pub use live::{End, LiveTask};
 pub use metrics::{Metrics, Source};
 pub use plan::{NoPlan, Plan};
 pub use reader::{Eagerness, Reader};
+pub use slots::Slots;
