@@ -54,7 +54,7 @@ impl Swarm {
             let name = state.name(node);
             drop(state);
             self.inner.counters.refused(Refused::Want, 1);
-            tracing::warn!(node = %name, task = %want.task, "it wants what it has no leave to have");
+            tracing::debug!(node = %name, task = %want.task, "it wants what it has no leave to have");
             return;
         }
         state.scheduler.apply(Event::Wants { node, want }, now);
@@ -74,7 +74,7 @@ impl Swarm {
                 let name = state.name(node);
                 drop(state);
                 self.inner.counters.refused(Refused::End, 1);
-                tracing::warn!(node = %name, "it speaks of the lease of another");
+                tracing::debug!(node = %name, "it speaks of the lease of another");
                 return;
             }
         }
