@@ -48,6 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
+    ("benches", &["content", "testbed"]),
     ("tests", &["content", "dfdaemon", "registry", "supernode", "testbed", "wire"]),
 ];
 

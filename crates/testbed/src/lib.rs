@@ -25,6 +25,7 @@ mod liar;
 pub mod ports;
 pub mod process;
 pub mod registry;
+pub mod spot;
 pub mod web;
 
 pub use cluster::{Bed, Node, Site, Supernode};
@@ -32,3 +33,4 @@ pub use faulty::{Fault, FaultyRegistry};
 pub use hostile::{Hostile, Manner};
 pub use image::Image;
 pub use registry::DockerRegistry;
+pub use spot::Spot;
