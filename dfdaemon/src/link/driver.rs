@@ -88,13 +88,14 @@ impl Driver {
         let member = loop {
             match joined.try_recv() {
                 Ok(member) => break member,
-                Err(_) => self.idle(FIRST_PAUSE).await,
+                Err(_) => self.meanwhile(tokio::time::sleep(FIRST_PAUSE)).await,
             }
         };
         let mut pause = FIRST_PAUSE;
         loop {
             for address in &member.supernodes {
-                match member.endpoint.connect(address, Expect::Supernode).await {
+                let connecting = member.endpoint.connect(address, Expect::Supernode);
+                match self.meanwhile(connecting).await {
                     Ok(connection) => {
                         tracing::info!(supernode = %address, "connected");
                         self.converse(connection).await;
@@ -105,15 +106,16 @@ impl Driver {
                     }
                 }
             }
-            self.idle(pause).await;
+            self.meanwhile(tokio::time::sleep(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
     async fn converse(&mut self, connection: Connection) {
+        let ended = session::hold(self, &connection).await;
+        // The next one has to be told anew; until then we search.
         self.introduced.clear();
         self.introducing.clear();
-        let ended = session::hold(self, &connection).await;
         self.ends.connection.send_replace(State::new(None));
         match ended {
             Ok(()) => tracing::warn!("the supernode has gone; going on without it"),
@@ -123,18 +125,14 @@ impl Driver {
         }
     }
 
-    /// Waits, and listens meanwhile.
-    async fn idle(&mut self, pause: Duration) {
-        let until = tokio::time::sleep(pause);
-        tokio::pin!(until);
+    /// Does something that needs no supernode's answer; what readers want meanwhile is searched for.
+    async fn meanwhile<T>(&mut self, doing: impl Future<Output = T>) -> T {
+        tokio::pin!(doing);
         loop {
             self.search();
             tokio::select! {
-                () = &mut until => return,
-                told = self.ends.told.recv() => match told {
-                    Some(told) => { let _ = self.note(&told, None); }
-                    None => return,
-                },
+                done = &mut doing => return done,
+                Some(told) = self.ends.told.recv() => { let _ = self.note(&told, None); }
                 Some(_) = self.ended.recv() => {}
             }
         }
