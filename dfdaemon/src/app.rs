@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::link::{Driver, Link, Parts};
 use crate::lone::Lone;
-use crate::mirror::Mirror;
+use crate::mirror::{self, Mirror};
 use crate::search::Search;
 use crate::{admin, local};
 
@@ -69,7 +69,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
         Parts { download: Arc::clone(&search.download), hello: hello(&config), engine, search };
     tokio::spawn(Driver::new(ends, parts).run(joined));
 
-    serve_clients(&config, &lifecycle, gateway).await?;
+    serve_clients(&config, &lifecycle, gateway, &metrics).await?;
     health.set("mirror", Ok(()));
     tracing::info!(mirror = %config.mirror.listen, peers = %config.peers.listen, "ready");
     lifecycle.ready();
@@ -103,6 +103,7 @@ async fn serve_clients(
     config: &Config,
     lifecycle: &Lifecycle,
     gateway: Arc<Gateway>,
+    metrics: &Metrics,
 ) -> anyhow::Result<()> {
     let socket = local::listen(&config.local.socket).await?;
     let local = local::routes(Arc::clone(&gateway));
@@ -110,13 +111,10 @@ async fn serve_clients(
     let listener = TcpListener::bind(config.mirror.listen)
         .await
         .with_context(|| format!("mirror.listen: cannot listen on {}", config.mirror.listen))?;
-    let mirror = Mirror::new(gateway, config.registries.default.clone()).routes();
-    let token = lifecycle.token();
-    lifecycle.spawn("mirror", async move {
-        axum::serve(listener, mirror)
-            .with_graceful_shutdown(async move { token.cancelled().await })
-            .await
-    });
+    let mirror = Mirror::new(gateway, config.registries.default.clone());
+    let help = "Bytes of warm blobs that the kernel sent to clients straight from the store's files";
+    let from_files = metrics.counter("mirror_from_files_bytes", help);
+    lifecycle.spawn("mirror", mirror::serve(listener, mirror, lifecycle.token(), from_files));
     Ok(())
 }
 

@@ -4,13 +4,11 @@
 //! is believed for the time that it named. Without a supernode the node asks the registry itself
 //! (`lone`).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use content::{Digest, TaskId, Unverified};
-use peer::access::CallerId;
 use peer::{Engine, Failure, LiveTask, Source};
 use registry::{Caller, Page, Reference, Repository};
 use wire::control;
@@ -18,8 +16,10 @@ use wire::request::{
     Asks, Header, Kind, Manifest, Manifested, Open, OpenUrl, Opened, Paged, Place, Said,
 };
 
+use crate::grants::Grants;
 use crate::link::{Link, LinkError};
 use crate::lone::Lone;
+use crate::manifests::Manifests;
 use crate::tickets::Tickets;
 
 /// Something in a registry, and on whose behalf it is asked for.
@@ -69,20 +69,17 @@ pub struct Gateway {
     link: Link,
     lone: Arc<Lone>,
     tickets: Arc<Tickets>,
-    /// Until when a grant is believed without asking again.
-    grants: Mutex<HashMap<GrantKey, Instant>>,
+    /// What is believed without asking again.
+    grants: Grants,
+    manifests: Manifests,
 }
-
-type GrantKey = (Repository, Digest, CallerId);
-
-/// So many grants are kept in memory; older ones are asked for again.
-const MAX_GRANTS: usize = 50_000;
 
 impl Gateway {
     /// A gateway to `link`'s supernode, with `lone` for the time without one.
     #[must_use]
     pub fn new(engine: Engine, link: Link, lone: Arc<Lone>, tickets: Arc<Tickets>) -> Self {
-        Self { engine, link, lone, tickets, grants: Mutex::default() }
+        let (grants, manifests) = (Grants::default(), Manifests::default());
+        Self { engine, link, lone, tickets, grants, manifests }
     }
 
     /// The engine that tasks are read from.
@@ -166,13 +163,17 @@ impl Gateway {
         Ok(live)
     }
 
+    /// A blob that this node knows, if it was granted to this client a short time ago.
+    #[must_use]
+    pub fn fresh(&self, asked: &Asked, digest: Digest) -> Option<Arc<LiveTask>> {
+        let fresh = self.grants.is_fresh(asked, digest);
+        fresh.then(|| self.engine.live(&TaskId::Blob(digest)))?
+    }
+
     /// A blob that is here, and was granted to this client a short time ago.
     fn granted(&self, asked: &Asked, digest: Digest) -> Option<Arc<LiveTask>> {
-        let key = key(asked, digest);
-        let fresh =
-            lock(&self.grants).get(&key).is_some_and(|fresh_until| *fresh_until > Instant::now());
-        let live = self.engine.live(&TaskId::Blob(digest))?;
-        if !fresh || !live.present().is_full() {
+        let live = self.fresh(asked, digest)?;
+        if !live.present().is_full() {
             return None;
         }
         // Should a piece prove bad on its way out, it has to come from somewhere.
@@ -220,13 +221,29 @@ impl Gateway {
     }
 
     fn remember(&self, asked: &Asked, digest: Digest, fresh_seconds: u64) {
-        let now = Instant::now();
-        let fresh_until = now + Duration::from_secs(fresh_seconds.min(24 * 60 * 60));
-        let mut grants = lock(&self.grants);
-        if grants.len() >= MAX_GRANTS {
-            grants.retain(|_, until| *until > now);
+        self.grants.remember(asked, digest, Duration::from_secs(fresh_seconds));
+    }
+
+    /// A manifest that this node keeps, if it was granted to this client a short time ago.
+    #[must_use]
+    pub fn fresh_manifest(&self, asked: &Asked, digest: &Digest) -> Option<ManifestReply> {
+        let fresh = self.grants.is_fresh(asked, *digest);
+        let kept = fresh.then(|| self.manifests.get(digest))??;
+        Some(ManifestReply {
+            digest: digest.to_string(),
+            media_type: kept.media_type,
+            length: kept.body.len() as u64,
+            body: Some(kept.body),
+            headers: Vec::new(),
+        })
+    }
+
+    /// Keeps what a client was given, and that it may have it again for a while.
+    fn keep_manifest(&self, asked: &Asked, reply: &ManifestReply, fresh_for: Duration) {
+        if let (Ok(digest), Some(body)) = (reply.digest.parse(), &reply.body) {
+            self.manifests.keep(digest, &reply.media_type, body);
+            self.grants.remember(asked, digest, fresh_for);
         }
-        grants.insert(key(asked, digest), fresh_until);
     }
 
     /// A manifest, by tag or digest.
@@ -251,7 +268,9 @@ impl Gateway {
             Ok(told) => self.manifested(asked, &reference, told),
             Err(error) => {
                 tracing::debug!(request = %asked.request_id, %error, "asking the registry itself for a manifest");
-                self.lone.manifest(asked, &reference, head, accept).await
+                let reply = self.lone.manifest(asked, &reference, head, accept).await?;
+                self.keep_manifest(asked, &reply, self.lone.readable_for());
+                Ok(reply)
             }
         }
     }
@@ -282,13 +301,15 @@ impl Gateway {
             }
         }
         self.take_grants(asked, told.grants, told.fresh_seconds);
-        Ok(ManifestReply {
+        let reply = ManifestReply {
             digest: told.digest,
             media_type: told.media_type,
             length: told.length,
             body: told.body.map(Bytes::from),
             headers: told.headers,
-        })
+        };
+        self.keep_manifest(asked, &reply, Duration::from_secs(told.fresh_seconds));
+        Ok(reply)
     }
 
     /// Keeps leave to have the blobs that a manifest lists, with what is known of them, so that the
@@ -339,12 +360,4 @@ impl Gateway {
             Err(_) => self.lone.page(asked, &page).await,
         }
     }
-}
-
-fn key(asked: &Asked, digest: Digest) -> GrantKey {
-    (asked.repository.clone(), digest, CallerId::of(&asked.caller))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -80,6 +80,19 @@ impl Access {
             && self.holds.holds(&(repository.clone(), *digest))
     }
 
+    /// For how much longer both facts are believed; nothing if one is not known. Whoever passes
+    /// them on passes this on with them, so that they do not live anew elsewhere.
+    #[must_use]
+    pub fn fresh_for(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        caller: &Caller,
+    ) -> Duration {
+        let readable = self.readable.left(&(repository.clone(), CallerId::of(caller)));
+        readable.min(self.holds.left(&(repository.clone(), *digest)))
+    }
+
     /// The registry gave `digest` of `repository` to `caller`: both facts at once.
     pub fn granted(&self, repository: &Repository, digest: &Digest, caller: &Caller) {
         self.readable.learn((repository.clone(), CallerId::of(caller)));
@@ -146,7 +159,13 @@ impl<K: Hash + Eq> Facts<K> {
     }
 
     fn holds(&self, fact: &K) -> bool {
-        lock(&self.known).get(fact).is_some_and(|learned| learned.elapsed() < self.life)
+        !self.left(fact).is_zero()
+    }
+
+    /// For how much longer the fact is believed.
+    fn left(&self, fact: &K) -> Duration {
+        let learned = lock(&self.known).get(fact).copied();
+        learned.map_or(Duration::ZERO, |learned| self.life.saturating_sub(learned.elapsed()))
     }
 
     fn learn(&self, fact: K) {
@@ -170,6 +189,7 @@ mod tests {
         let facts = Facts::new(Duration::from_millis(20));
         facts.learn("a");
         assert!(facts.holds(&"a"));
+        assert!(facts.left(&"a") <= Duration::from_millis(20));
         assert!(!facts.holds(&"b"));
         std::thread::sleep(Duration::from_millis(30));
         assert!(!facts.holds(&"a"));

@@ -53,6 +53,7 @@ mod index;
 mod lock;
 mod names;
 mod read;
+mod ready;
 mod recover;
 mod shared;
 mod space;
@@ -66,6 +67,7 @@ pub use error::{
 };
 pub use evict::{Collected, Evicted};
 pub use read::Scrubbed;
+pub use ready::Ready;
 pub use space::Fault;
 pub use store::{Store, StoreStats, TaskInfo};
 pub use task::{Lease, Task};
