@@ -45,8 +45,7 @@ fn main() -> anyhow::Result<()> {
             .manifest(REPOSITORY, "v1", &manifest)?
             .serve(&Spot::loopback(), log)
     };
-    let (origin, baseline) =
-        (nginx("origin", AccessLog::On)?, nginx("baseline", AccessLog::Off)?);
+    let (origin, baseline) = (nginx("origin", AccessLog::On)?, nginx("baseline", AccessLog::Off)?);
     let mut rig = Rig::start(&Spot::loopback(), &origin.site())?;
     let cases = cases(&large, &small, Digest::of(&manifest));
 

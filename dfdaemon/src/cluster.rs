@@ -16,6 +16,7 @@ use transport::{Endpoint, Identity, JoinError, JoinString, Limits};
 use crate::app::per_second;
 use crate::config::Config;
 use crate::link::{Link, Membership};
+use crate::memory::Memory;
 use crate::search::Search;
 use crate::serve;
 
@@ -37,6 +38,7 @@ pub(crate) struct Cluster {
     engine: Engine,
     endpoint: Arc<OnceLock<Endpoint>>,
     link: Link,
+    memory: Memory,
 }
 
 impl Cluster {
@@ -55,6 +57,11 @@ impl Cluster {
             engine: engine.clone(),
             endpoint: Arc::clone(&search.endpoint),
             link,
+            memory: Memory::new(
+                config.state_dir.join("memory"),
+                engine.clone(),
+                Arc::clone(&search.tickets),
+            ),
         })
     }
 
@@ -63,6 +70,8 @@ impl Cluster {
         let identity = self.identity().await?;
         let config = &self.config;
         self.engine.believe(identity.verifier());
+        self.memory.recall();
+        tokio::spawn(self.memory.keep());
         let supernodes = identity.supernodes().to_vec();
         let uploader = Uploader::new(
             self.engine.clone(),
@@ -156,7 +165,7 @@ async fn renew(endpoint: Endpoint, link: Link, path: PathBuf) {
 
 fn join_string(config: &Config) -> anyhow::Result<JoinString> {
     let text = match (&config.supernode.join, &config.supernode.join_file) {
-        (join, _) if !join.is_empty() => join.clone(),
+        (join, _) if !join.is_empty() => join.expose().to_owned(),
         (_, Some(path)) => read(path)?,
         _ => bail!(
             "this node has not joined a cluster yet: set supernode.join to what \

@@ -18,9 +18,9 @@ use wire::request::{
 
 use crate::grants::Grants;
 use crate::link::{Link, LinkError};
-use crate::lone::Lone;
 use crate::manifests::Manifests;
-use crate::tickets::Tickets;
+use crate::mirror::short::ShortEnds;
+use crate::search::Search;
 
 /// Something in a registry, and on whose behalf it is asked for.
 #[derive(Clone, Debug)]
@@ -67,25 +67,45 @@ pub struct ManifestReply {
 pub struct Gateway {
     engine: Engine,
     link: Link,
-    lone: Arc<Lone>,
-    tickets: Arc<Tickets>,
+    search: Search,
     /// What is believed without asking again.
     grants: Grants,
     manifests: Manifests,
+    short_ends: ShortEnds,
 }
 
 impl Gateway {
-    /// A gateway to `link`'s supernode, with `lone` for the time without one.
+    /// A gateway to `link`'s supernode, with `search` for the time without one.
     #[must_use]
-    pub fn new(engine: Engine, link: Link, lone: Arc<Lone>, tickets: Arc<Tickets>) -> Self {
-        let (grants, manifests) = (Grants::default(), Manifests::default());
-        Self { engine, link, lone, tickets, grants, manifests }
+    pub fn new(link: Link, search: Search) -> Self {
+        Self {
+            engine: search.engine.clone(),
+            link,
+            search,
+            grants: Grants::default(),
+            manifests: Manifests::default(),
+            short_ends: ShortEnds::default(),
+        }
     }
 
     /// The engine that tasks are read from.
     #[must_use]
     pub const fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The answers that ended short lately.
+    pub(crate) const fn short_ends(&self) -> &ShortEnds {
+        &self.short_ends
+    }
+
+    /// Whether an answer about a blob ended short so lately that a client had better take the
+    /// blob, or the rest of it, elsewhere. Not once the whole is here and proven.
+    #[must_use]
+    pub fn ended_short(&self, digest: Digest, resumes: bool) -> bool {
+        let task = TaskId::Blob(digest);
+        let whole = || self.engine.live(&task).is_some_and(|live| live.is_whole());
+        self.short_ends.forbid(&task, resumes) && !whole()
     }
 
     /// What a blob is, without fetching it: a client's HEAD.
@@ -121,12 +141,21 @@ impl Gateway {
         });
         match self.link.ask::<Opened>(&asked.request_id, ask).await {
             Ok(opened) => self.take(asked, digest, opened).await,
-            Err(LinkError::Away) => self.lone.open(asked, digest).await,
+            Err(LinkError::Away) => self.alone(asked, digest).await,
             Err(error) => {
-                tracing::warn!(request = %asked.request_id, %error, "the supernode did not answer; asking the registry itself");
-                self.lone.open(asked, digest).await
+                tracing::warn!(request = %asked.request_id, %error, "the supernode did not answer; going on without it");
+                self.alone(asked, digest).await
             }
         }
+    }
+
+    /// A blob while no supernode answers: what it is, some neighbour may know; else the registry.
+    async fn alone(&self, asked: &Asked, digest: Digest) -> Result<Arc<LiveTask>, Failure> {
+        let granted = self.grants.is_fresh(asked, digest);
+        if granted && self.engine.live(&TaskId::Blob(digest)).is_none() {
+            self.search.learn(TaskId::Blob(digest)).await;
+        }
+        self.search.lone.open(asked, digest, granted).await
     }
 
     /// A URL, for `dfget`: only a supernode can name it, so without one there is nothing to share.
@@ -156,7 +185,7 @@ impl Gateway {
         if let Some(signed) = opened.ticket
             && let Ok(ticket) = signed.believe(&self.engine.verifier())
         {
-            self.tickets.keep(&ticket, signed);
+            self.search.tickets.keep(&ticket, signed);
         }
         self.engine.hash(&live, digest);
         self.link.introduced(live.id());
@@ -177,7 +206,7 @@ impl Gateway {
             return None;
         }
         // Should a piece prove bad on its way out, it has to come from somewhere.
-        self.lone.also(live.id(), asked, digest);
+        self.search.lone.also(live.id(), asked, digest);
         Some(live)
     }
 
@@ -201,10 +230,10 @@ impl Gateway {
         if let Some(signed) = opened.ticket
             && let Ok(ticket) = signed.believe(&self.engine.verifier())
         {
-            self.tickets.keep(&ticket, signed);
+            self.search.tickets.keep(&ticket, signed);
             self.remember(asked, digest, opened.fresh_seconds);
         }
-        self.lone.also(live.id(), asked, digest);
+        self.search.lone.also(live.id(), asked, digest);
         self.link.introduced(live.id());
         Ok(live)
     }
@@ -268,8 +297,8 @@ impl Gateway {
             Ok(told) => self.manifested(asked, &reference, told),
             Err(error) => {
                 tracing::debug!(request = %asked.request_id, %error, "asking the registry itself for a manifest");
-                let reply = self.lone.manifest(asked, &reference, head, accept).await?;
-                self.keep_manifest(asked, &reply, self.lone.readable_for());
+                let reply = self.search.lone.manifest(asked, &reference, head, accept).await?;
+                self.keep_manifest(asked, &reply, self.search.lone.readable_for());
                 Ok(reply)
             }
         }
@@ -329,9 +358,9 @@ impl Gateway {
             {
                 tracing::debug!(%digest, %error, "what was told of a listed blob is of no use");
             }
-            self.tickets.keep(&ticket, signed);
+            self.search.tickets.keep(&ticket, signed);
             self.remember(asked, digest, fresh_seconds);
-            self.lone.also(ticket.task, asked, digest);
+            self.search.lone.also(ticket.task, asked, digest);
         }
     }
 
@@ -343,13 +372,15 @@ impl Gateway {
         let mut ask =
             wire::request::Page { place: Some(asked.place()), ..wire::request::Page::default() };
         match &page {
-            Page::Tags { n, last } => {
+            Page::Tags { n, last, more } => {
                 ask.n = *n;
                 ask.last.clone_from(last);
+                ask.more.clone_from(more);
             }
-            Page::Referrers { digest, artifact_type } => {
+            Page::Referrers { digest, artifact_type, more } => {
                 ask.referrers_of = Some(digest.to_string());
                 ask.artifact_type.clone_from(artifact_type);
+                ask.more.clone_from(more);
             }
         }
         match self.link.ask::<Paged>(&asked.request_id, Asks::Page(ask)).await {
@@ -357,7 +388,7 @@ impl Gateway {
             Ok(told) => {
                 told.said.ok_or_else(|| Failure::new(Kind::Invalid, "the supernode said nothing"))
             }
-            Err(_) => self.lone.page(asked, &page).await,
+            Err(_) => self.search.lone.page(asked, &page).await,
         }
     }
 }

@@ -48,7 +48,7 @@ impl Rig {
         self.node.get(&self.target(layer), headers).await
     }
 
-    async fn from_files(&self) -> anyhow::Result<u64> {
+    async fn sent_from_files(&self) -> anyhow::Result<u64> {
         self.node.metric(FROM_FILES).await
     }
 
@@ -64,11 +64,11 @@ async fn every_range_is_right_and_comes_from_the_file() -> anyhow::Result<()> {
     let rig = Rig::warm(&[20_000_001, 30_000, 1]).await?;
     let asked = rig.registry.requests().len();
     for (layer, expected) in rig.image.layers().into_iter().enumerate() {
-        let (before, length) = (rig.from_files().await?, expected.len());
+        let (before, length) = (rig.sent_from_files().await?, expected.len());
         let all = rig.layer(layer, &[]).await?;
         assert_eq!(all.status, 200);
         assert!(all.complete && all.body == expected, "layer {layer}");
-        let sent = rig.from_files().await? - before;
+        let sent = rig.sent_from_files().await? - before;
         assert!(length < 20_000 || sent >= length as u64 - 4096, "{sent} of {length} from files");
         for (start, end) in [
             (0, 1),
@@ -168,7 +168,7 @@ async fn bytes_that_were_damaged_while_the_node_was_down_are_not_sent() -> anyho
         assert!(answer.complete && answer.body == rig.image.layers()[0]);
     }
     assert!(std::fs::read(&file)? == rig.image.layers()[0], "the file was not mended");
-    assert!(rig.from_files().await? > 0, "the second answer was not a warm one");
+    assert!(rig.sent_from_files().await? > 0, "the second answer was not a warm one");
     Ok(())
 }
 
@@ -179,10 +179,10 @@ async fn nothing_is_sent_from_a_file_before_it_was_verified_again() -> anyhow::R
     rig.node.start().await?;
     let answer = rig.layer(0, &[]).await?;
     assert!(answer.body == rig.image.layers()[0]);
-    assert_eq!(rig.from_files().await?, 0, "sent before it was verified in this run");
+    assert_eq!(rig.sent_from_files().await?, 0, "sent before it was verified in this run");
     let answer = rig.layer(0, &[]).await?;
     assert!(answer.body == rig.image.layers()[0]);
-    assert!(rig.from_files().await? > 0);
+    assert!(rig.sent_from_files().await? > 0);
     Ok(())
 }
 
@@ -286,7 +286,7 @@ async fn a_stop_waits_for_the_answer_that_is_under_way() -> anyhow::Result<()> {
     while let Some(frame) = response.body_mut().frame().await {
         came.extend_from_slice(&frame?.into_data().unwrap_or_default());
     }
-    assert!(Bytes::from(came) == rig.image.layers()[0]);
+    assert!(came == rig.image.layers()[0]);
     drop(response);
     for _ in 0..400 {
         if !rig.node.process().is_some_and(testbed::process::Process::is_running) {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use content::statement::Said;
 use content::{Attestor, Layout, PieceIndex, PieceSet, Provisional, Statement, TaskId, Unverified};
-use registry::{Caller, Registries};
+use registry::{Caller, Registries, RequestId};
 use tokio::sync::{OnceCell, mpsc, watch};
 use wire::control::Priority;
 use wire::request::Kind;
@@ -20,9 +20,9 @@ use wire::request::Kind;
 use crate::access::CallerId;
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::live::{End, LiveTask, lock};
+use crate::live::{LiveTask, lock};
 use crate::metrics::Source;
-use crate::origin::{Origin, OriginStream};
+use crate::origin::{Origin, OriginStream, RegistryOrigin};
 use crate::reader::Eagerness;
 
 /// What bytes from the origin are to this process.
@@ -39,6 +39,9 @@ pub enum Belief {
 pub enum FeedEvent {
     /// A piece came and is stored.
     Piece(TaskId, PieceIndex),
+    /// The origin does not serve a caller any more that it served before: what was granted to it
+    /// is to be asked again.
+    Denied(RegistryOrigin),
     /// The origin failed the task.
     Failed(TaskId, Failure),
 }
@@ -60,16 +63,32 @@ struct Inner {
 /// One task's stream.
 struct Feed {
     id: TaskId,
-    described: OnceCell<Arc<LiveTask>>,
+    /// Held while the origin is asked what the task is. The answer is not kept here: a handle to the
+    /// task would keep it from being evicted.
+    describing: tokio::sync::Mutex<()>,
     /// Who the origin first gave it to.
     granted_to: OnceCell<CallerId>,
     /// Who may read it at the origin, the latest asker last.
-    origins: Mutex<Vec<Origin>>,
-    open: tokio::sync::Mutex<Option<OriginStream>>,
+    askers: Mutex<Vec<Asker>>,
+    open: tokio::sync::Mutex<Option<Open>>,
     need: watch::Sender<Need>,
     /// How many wait for all of it, whatever the scheduler needs.
     inline: AtomicUsize,
     running: Mutex<bool>,
+}
+
+/// An open stream, and in whose name it was asked for.
+struct Open {
+    origin: Origin,
+    stream: OriginStream,
+}
+
+/// Somebody who may read a task at its origin.
+#[derive(Clone)]
+struct Asker {
+    origin: Origin,
+    /// The request by which that was learned.
+    request: Option<RequestId>,
 }
 
 /// What is needed of a task from the origin.
@@ -83,7 +102,7 @@ pub struct Need {
 
 /// So many askers of one task are remembered, to go on in another's name when one's credential
 /// ends.
-const ORIGINS: usize = 8;
+const ASKERS: usize = 8;
 
 impl Feeds {
     /// Streams into `engine`; what happens is told through `events`.
@@ -110,8 +129,11 @@ impl Feeds {
             return Ok(live);
         }
         let feed = self.feed(id, origin.clone());
-        let described =
-            feed.described.get_or_try_init(|| self.ask(&feed, &origin)).await.map(Arc::clone);
+        let _asking = feed.describing.lock().await;
+        if let Some(live) = self.inner.engine.live(&id) {
+            return Ok(live);
+        }
+        let described = self.inner.ask(&feed, &origin).await;
         if described.is_err() {
             lock(&self.inner.feeds).remove(&id);
         }
@@ -188,7 +210,8 @@ impl Feeds {
     #[must_use]
     pub fn origins(&self, id: &TaskId) -> Vec<Origin> {
         let feed = lock(&self.inner.feeds).get(id).map(Arc::clone);
-        feed.map(|feed| lock(&feed.origins).clone()).unwrap_or_default()
+        let askers = feed.map(|feed| lock(&feed.askers).clone()).unwrap_or_default();
+        askers.into_iter().map(|asker| asker.origin).collect()
     }
 
     /// Forgets a task's origins and their credentials.
@@ -203,21 +226,21 @@ impl Feeds {
         let feed = feeds.entry(id).or_insert_with(|| {
             Arc::new(Feed {
                 id,
-                described: OnceCell::new(),
+                describing: tokio::sync::Mutex::default(),
                 granted_to: OnceCell::new(),
-                origins: Mutex::default(),
+                askers: Mutex::default(),
                 open: tokio::sync::Mutex::default(),
                 need: watch::Sender::default(),
                 inline: AtomicUsize::new(0),
                 running: Mutex::default(),
             })
         });
-        let mut origins = lock(&feed.origins);
-        origins.push(origin);
-        if origins.len() > ORIGINS {
-            origins.remove(0);
+        let mut askers = lock(&feed.askers);
+        askers.push(Asker { origin, request: RequestId::current() });
+        if askers.len() > ASKERS {
+            askers.remove(0);
         }
-        drop(origins);
+        drop(askers);
         Arc::clone(feed)
     }
 
@@ -232,15 +255,26 @@ impl Feeds {
         stream: OriginStream,
     ) -> Result<Arc<LiveTask>, Failure> {
         let feed = self.feed(id, origin.clone());
+        let _asking = feed.describing.lock().await;
         if let Some(live) = self.inner.engine.live(&id) {
             return Ok(live);
         }
-        let described = feed.described.get_or_try_init(|| self.begin(&feed, &origin, stream)).await;
-        described.map(Arc::clone)
+        self.inner.begin(&feed, &origin, stream).await
     }
 
+    /// Forgets the origins of tasks that nobody reads, fetches or serves any more, and the
+    /// credentials with them: whoever asks again brings them again.
+    pub fn sweep(&self) {
+        let engine = &self.inner.engine;
+        lock(&self.inner.feeds).retain(|id, feed| {
+            Arc::strong_count(feed) > 1 || *lock(&feed.running) || engine.is_live(id)
+        });
+    }
+}
+
+impl Inner {
     async fn ask(&self, feed: &Feed, origin: &Origin) -> Result<Arc<LiveTask>, Failure> {
-        let stream = OriginStream::open(&self.inner.registries, origin, 0).await?;
+        let stream = OriginStream::open(&self.registries, origin, 0).await?;
         self.begin(feed, origin, stream).await
     }
 
@@ -252,11 +286,32 @@ impl Feeds {
     ) -> Result<Arc<LiveTask>, Failure> {
         let layout = Layout::for_length(stream.total())
             .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
-        let live = self.inner.engine.create(feed.id, layout, stream.media_type())?;
-        *feed.open.lock().await = Some(stream);
+        let live = self.engine.create(feed.id, layout, stream.media_type())?;
+        *feed.open.lock().await = Some(Open { origin: origin.clone(), stream });
         let _ = feed.granted_to.set(CallerId::of(origin.caller()));
         Ok(live)
     }
+
+    /// The task of a feed that is to run. One that was evicted meanwhile is described again.
+    async fn task_of(&self, feed: &Feed) -> Result<Arc<LiveTask>, Failure> {
+        let _asking = feed.describing.lock().await;
+        if let Some(live) = self.engine.live(&feed.id) {
+            return Ok(live);
+        }
+        let mut failure = nowhere();
+        let askers = lock(&feed.askers).clone();
+        for Asker { origin, request } in askers.into_iter().rev() {
+            match RequestId::scope(request, self.ask(feed, &origin)).await {
+                Ok(live) => return Ok(live),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+}
+
+fn nowhere() -> Failure {
+    Failure::new(Kind::Origin, "nobody said where the task comes from")
 }
 
 impl std::fmt::Debug for Feeds {
@@ -283,10 +338,16 @@ impl Drop for Waiting {
 
 /// Streams what is needed until nothing is.
 async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
-    let Some(live) = inner.engine.live(&feed.id) else {
-        return;
-    };
     loop {
+        // Looked up anew each time: a task that failed may have begun again.
+        let live = match inner.task_of(&feed).await {
+            Ok(live) => live,
+            Err(failure) => {
+                *lock(&feed.running) = false;
+                let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
+                return;
+            }
+        };
         let streamed = stream(&inner, &feed, &live).await;
         // Deciding to stop and being told of a new need must not cross.
         let mut running = lock(&feed.running);
@@ -308,24 +369,53 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let layout = live.layout();
     let size = layout.piece_size().bytes();
     let mut open = feed.open.lock().await.take();
-    let mut position = open.as_ref().map_or(0, |stream| layout_position(stream, size));
+    let mut position = open.as_ref().map_or(0, |open| layout_position(&open.stream, size));
+    let mut last = nowhere();
     inner.engine.hash(live, None);
     while let Some(index) = next(feed, live, position) {
-        if let End::Failed(failure) = &*live.end().borrow() {
-            return Err(failure.clone());
+        if live.is_over() {
+            return Err(live.why_stopped().await);
         }
         let start = u64::from(index) * size;
-        let mut stream = match open.take() {
-            Some(stream) if stream.at() == start => stream,
-            _ => reopen(inner, feed, start, layout.length()).await?,
+        let mut reading = match open.take() {
+            Some(open) if open.stream.at() == start => open,
+            _ => reopen(inner, feed, start, layout.length(), &last).await?,
         };
-        let bytes = stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await?;
+        let bytes = match reading.stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await {
+            Ok(bytes) => bytes,
+            Err(failure) if failure.is_denial() => {
+                // A credential ended on the way; another asker's may be good still.
+                turn_away(inner, feed, &reading.origin);
+                last = failure;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        if live.is_over() {
+            return Err(live.why_stopped().await);
+        }
         keep(inner, live, index, bytes).await?;
         let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
         position = index + 1;
-        open = (position < layout.pieces()).then_some(stream);
+        open = (position < layout.pieces()).then_some(reading);
     }
     Ok(())
+}
+
+/// The origin serves this asker no more: it is not asked in its name again, and what the asker was
+/// granted is no longer believed.
+fn turn_away(inner: &Inner, feed: &Feed, origin: &Origin) {
+    let Origin::Registry(denied) = origin else {
+        return;
+    };
+    let id = CallerId::of(&denied.caller);
+    lock(&feed.askers).retain(|other| match &other.origin {
+        Origin::Registry(other) => {
+            other.repository != denied.repository || CallerId::of(&other.caller) != id
+        }
+        Origin::Url { .. } => true,
+    });
+    let _ = inner.events.send(FeedEvent::Denied(denied.clone()));
 }
 
 fn layout_position(stream: &OriginStream, size: u64) -> PieceIndex {
@@ -357,13 +447,15 @@ async fn reopen(
     feed: &Feed,
     start: u64,
     length: u64,
-) -> Result<OriginStream, Failure> {
-    let origins = lock(&feed.origins).clone();
-    let mut failure = Failure::new(Kind::Origin, "nobody said where the task comes from");
+    last: &Failure,
+) -> Result<Open, Failure> {
+    let askers = lock(&feed.askers).clone();
+    let mut failure = last.clone();
     // The latest asker's credential is the likeliest to be good still.
-    for origin in origins.iter().rev() {
-        match OriginStream::open(&inner.registries, origin, start).await {
-            Ok(stream) if stream.total() == length => return Ok(stream),
+    for Asker { origin, request } in askers.into_iter().rev() {
+        let opened = OriginStream::open(&inner.registries, &origin, start);
+        match RequestId::scope(request, opened).await {
+            Ok(stream) if stream.total() == length => return Ok(Open { origin, stream }),
             Ok(stream) => {
                 failure = Failure::new(
                     Kind::Origin,
@@ -373,7 +465,12 @@ async fn reopen(
                     ),
                 );
             }
-            Err(error) => failure = error,
+            Err(error) => {
+                if error.is_denial() {
+                    turn_away(inner, feed, &origin);
+                }
+                failure = error;
+            }
         }
     }
     Err(failure)
@@ -401,6 +498,10 @@ async fn keep(
             let (_, signed) = Statement::sign(said, attestor.signer());
             live.learn_signed(signed, &inner.engine.verifier())?;
             live.put(piece, Source::Origin).await
+        }
+        // A supernode signed this piece's digest before it went away: no need to wait for the whole.
+        Belief::Provisional if live.book().digest(index).is_some() => {
+            live.put(live.book().verify(index, bytes)?, Source::Origin).await
         }
         Belief::Provisional => {
             let piece =

@@ -80,7 +80,7 @@ impl Reader {
                 .live
                 .read_local(index)
                 .await
-                .map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
+                .map_err(|error| self.live.cause(|| error.to_string()))?;
             let Some(piece) = piece else {
                 // It was here and is no more what it was; the plan fetches it again.
                 self.lost_again(index)?;

@@ -8,12 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use content::{PieceProof, Verifier};
 use tokio::sync::Semaphore;
-use transport::{PeerIdentity, Stream, TransportError};
-use wire::data::{Describe, Description, Fetch, PieceHeader, Verdict};
+use transport::{Connection, PeerIdentity, Stream, TransportError};
+use wire::data::{Describe, Description, Fetch, KnownPeer, PieceHeader, Verdict};
 
 use crate::engine::Engine;
 use crate::limits::Limiter;
-use crate::live::LiveTask;
+use crate::live::{End, LiveTask};
+use crate::peers::reachable;
 
 /// The most pieces that one request may ask for: a run is bounded, so that nobody holds a slot for
 /// long.
@@ -89,20 +90,36 @@ impl Uploader {
     /// If the asker goes away.
     pub async fn describe(
         &self,
-        peer: &PeerIdentity,
+        connection: &Connection,
         ask: Describe,
         stream: &mut Stream,
     ) -> Result<(), TransportError> {
+        let peer = connection.peer();
         let description = match self.admitted(peer, &ask.task, ask.ticket.as_ref()) {
-            Ok(live) => Description {
-                verdict: Verdict::Follows.into(),
-                statements: live.stored().statements().into_iter().map(Into::into).collect(),
-                pieces: live.present().to_bytes(),
-                peers: self.engine.known_peers(&live.id()),
-            },
+            Ok(live) => {
+                if !ask.address.is_empty() {
+                    let address = reachable(&ask.address, connection.remote());
+                    self.engine.met(KnownPeer { name: peer.name.clone(), address });
+                }
+                self.description(&live)
+            }
             Err(verdict) => Description { verdict: verdict.into(), ..Description::default() },
         };
         stream.send(&description).await
+    }
+
+    fn description(&self, live: &LiveTask) -> Description {
+        let present = live.present();
+        let provisional = live.local().len().saturating_sub(present.len());
+        Description {
+            verdict: Verdict::Follows.into(),
+            statements: live.stored().statements().into_iter().map(Into::into).collect(),
+            pieces: present.to_bytes(),
+            peers: self.engine.known_peers(&live.id()),
+            whole: matches!(*live.end().borrow(), End::Whole),
+            wanted: live.want().is_some(),
+            provisional,
+        }
     }
 
     /// The task, if the asker's ticket gives it to the asker. Without a ticket nobody learns even

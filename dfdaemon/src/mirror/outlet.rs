@@ -133,9 +133,8 @@ impl Socket {
         length: usize,
     ) -> Poll<io::Result<usize>> {
         let file: &File = source.file();
-        let sending = |stream: &TcpStream| {
-            rustix::fs::sendfile(stream, file, Some(&mut offset), length)
-        };
+        let sending =
+            |stream: &TcpStream| rustix::fs::sendfile(stream, file, Some(&mut offset), length);
         let sent = ready!(self.poll(context, sending))?;
         if sent == 0 || !source.holds() {
             // The answer ends short, so that it is never complete and wrong.
@@ -183,10 +182,7 @@ impl AsyncWrite for Socket {
         Poll::Ready(Ok(())) // nothing is held back here
     }
 
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
