@@ -279,6 +279,12 @@ impl LiveTask {
         self.stop.cancel();
     }
 
+    /// Whether all of it was here and matched, in this run or an earlier one.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        matches!(*self.end.borrow(), End::Whole)
+    }
+
     /// Whether it came to nothing.
     #[must_use]
     pub fn has_failed(&self) -> bool {
