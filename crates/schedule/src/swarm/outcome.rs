@@ -1,6 +1,6 @@
 //! How leases end: what was learned, and who is avoided from now on.
 
-use content::{PieceIndex, PieceSet};
+use content::{PieceIndex, PieceSet, Run};
 
 use crate::decision::{Decision, LeaseId};
 use crate::event::{Blame, Millis};
@@ -43,15 +43,38 @@ impl Swarm {
 
     /// A piece of a lease came, from whichever parent.
     fn heard(&mut self, task: TaskKey, key: NodeKey, piece: PieceIndex) {
-        for id in &self.nodes[key].downloads {
-            if let Some(lease) = self.leases.get_mut(id)
+        let bytes = self.tasks[task].bytes(Run { first: piece, end: piece + 1 });
+        for index in 0..self.nodes[key].downloads.len() {
+            let id = self.nodes[key].downloads[index];
+            if let Some(lease) = self.leases.get_mut(&id)
                 && lease.task == task
                 && lease.run.contains(piece)
                 && lease.twin.is_none()
             {
                 lease.heard_at = self.now;
+                self.arrived(id, bytes);
             }
         }
+    }
+
+    /// A parent has sent so much of a lease.
+    fn arrived(&mut self, id: LeaseId, bytes: u64) {
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        let bytes = bytes.min(lease.left);
+        lease.left -= bytes;
+        let (node, parent) = (lease.node, lease.parent);
+        self.nodes[node].downlink.arrive(bytes, self.now);
+        let pipe = &mut self.nodes[parent].uplink;
+        let before = pipe.rate();
+        pipe.arrive(bytes, self.now);
+        if pipe.rate() != before
+            && let Some(rate) = pipe.rate()
+        {
+            self.usual_uplink.see(rate);
+        }
+        self.touch_parent(parent);
     }
 
     pub(super) fn done(&mut self, id: LeaseId, pieces: &PieceSet, bytes: u64, millis: Millis) {
@@ -59,7 +82,7 @@ impl Swarm {
             self.late_report(id, pieces);
             return;
         };
-        let (task, node, parent) = (lease.task, lease.node, lease.parent);
+        let (task, node, parent, since) = (lease.task, lease.node, lease.parent, lease.since);
         self.nodes[node].silent = 0;
         let got = self.got(lease, pieces);
         let outstanding = self.outstanding(lease);
@@ -72,6 +95,9 @@ impl Swarm {
             self.nodes[parent].rate.learn(bytes, millis);
             self.typical.learn(bytes, millis);
         }
+        let lag = (self.now - since).saturating_sub(millis);
+        self.nodes[node].lag.learn(lag);
+        self.usual_lag.learn(lag);
         self.nodes[parent].unreached = (None, 0);
         self.stats.done += 1;
         self.stats.pieces += got.len() as u64;
@@ -102,6 +128,10 @@ impl Swarm {
             if self.tasks[task].gain(node, *piece) {
                 self.heard(task, node, *piece);
             }
+        }
+        if got.len() == self.leases[&id].run.len() as usize {
+            // Also where its twin's pieces came first.
+            self.arrived(id, u64::MAX);
         }
         self.end(id);
         self.drop_useless(task, node);

@@ -10,7 +10,7 @@ use std::ops::Bound::Included;
 use content::Run;
 
 use crate::choose::{Pick, RunLimit};
-use crate::decision::Decision;
+use crate::decision::{Decision, LeaseId};
 use crate::event::{Millis, NodeId, Priority};
 use crate::node::{Node, NodeKey, Place};
 use crate::rate::{as_f64, to_u64};
@@ -20,7 +20,11 @@ use crate::swarm::{Swarm, mix};
 use crate::task::{Hunger, Task, TaskKey};
 
 /// How much longer a lease may take where no other receiver waits for its pieces.
-const ALONE: u64 = 4;
+const ALONE: u64 = 16;
+
+/// So many leases share an uplink's horizon: with fewer, a piece waits longer for its neighbours in
+/// the same lease before it is passed on; with more, deciding costs more.
+const LEASES_ON_AN_UPLINK: u64 = 4;
 
 impl Swarm {
     /// Decides what is to be done now. To be called after a batch of events, and at
@@ -64,14 +68,14 @@ impl Swarm {
         let Some(cache) = self.node_keys.get(&NodeId::CACHE).copied() else {
             return;
         };
-        while self.nodes[cache].has_slot(0, self.now) && self.serve(cache, priority, true) {}
+        while self.nodes[cache].is_free(self.now) && self.serve(cache, priority, true) {}
     }
 
     /// Parents that have changed and have a slot, those with the fewest choices first.
     fn take_parents(&mut self) -> Vec<NodeKey> {
         let mut parents: Vec<_> = std::mem::take(&mut self.dirty_parents)
             .into_iter()
-            .filter(|parent| self.nodes[*parent].has_slot(0, self.now))
+            .filter(|parent| self.nodes[*parent].is_free(self.now))
             .map(|parent| (self.choices(parent), parent))
             .filter(|(choices, _)| *choices > 0)
             // Among equals, in an order that favours nobody for ever.
@@ -107,26 +111,21 @@ impl Swarm {
         })
     }
 
-    /// Whether a parent gives a task no more beside what was never sent: the cache, which has many
-    /// slots, serves what nodes serve too like one of them. Its queue would be the longest, and the
-    /// last pieces would wait in it.
+    /// Whether a parent keeps its uplink for what was never sent: the cache, while more of the task
+    /// comes from the origin. What it sent twice now, the new pieces would wait for.
     pub(super) fn is_reserved(&self, task: TaskKey, parent: NodeKey) -> bool {
         let node = &self.nodes[parent];
-        if !node.is_cache() || self.tasks[task].receivers <= 1 {
-            return false;
-        }
-        let uploads = node.uploads.iter();
-        let own = uploads.filter(|lease| self.leases[lease].task == task);
-        own.count() >= self.policy.upload_slots as usize
+        let more_comes = || self.tasks[task].needed.first_at(0).is_some();
+        node.is_cache() && node.uploads.len() >= 2 && more_comes()
     }
 
     /// Parents look for receivers: one lease each in turn, until nobody finds anything.
     fn offer(&mut self, mut parents: Vec<NodeKey>, priority: Priority) {
         while !parents.is_empty() {
             parents.retain(|parent| {
-                self.nodes[*parent].has_slot(0, self.now)
+                self.nodes[*parent].is_free(self.now)
                     && self.serve(*parent, priority, false)
-                    && self.nodes[*parent].has_slot(0, self.now)
+                    && self.nodes[*parent].is_free(self.now)
             });
         }
     }
@@ -226,7 +225,7 @@ impl Swarm {
         let members = &self.tasks[task].members;
         let best = if members.len() < self.free.len() {
             let mut near: Vec<_> = members.keys().copied().collect();
-            near.retain(|parent| self.nodes[*parent].has_slot(0, self.now));
+            near.retain(|parent| self.nodes[*parent].is_free(self.now));
             near.sort_unstable();
             self.best_parent(task, node, near.into_iter())
         } else {
@@ -237,24 +236,34 @@ impl Swarm {
                 self.give(task, node, parent, pick, false);
                 self.hunger(task, node).is_some()
             }
-            None => hunger.priority == Priority::Blocked && self.squeeze_in(task, node),
+            None if hunger.priority == Priority::Blocked => {
+                self.squeeze_in(task, node, self.policy.blocked_extra)
+            }
+            None if self.is_starving(node) => self.squeeze_in(task, node, 0),
+            None => false,
         }
     }
 
-    /// A blocked read takes a slot beyond the limit, if nobody has a free one.
-    fn squeeze_in(&mut self, task: TaskKey, node: NodeKey) -> bool {
-        if self.hunger(task, node).is_none() {
-            return false;
-        }
-        let extra = self.policy.blocked_extra;
+    /// A blocked read, and a receiver that has starved, takes a slot of a parent that is full, up to
+    /// `extra` beyond all its slots: who starves shows that the parent could perhaps do more.
+    fn squeeze_in(&mut self, task: TaskKey, node: NodeKey, extra: u32) -> bool {
         let mut parents: Vec<_> = self.tasks[task].members.keys().copied().collect();
         parents.retain(|parent| self.nodes[*parent].has_slot(extra, self.now));
         parents.sort_unstable();
         let best = self.best_parent(task, node, parents.into_iter());
         if let Some((pick, parent)) = best {
-            self.give(task, node, parent, pick, false);
+            let lease = self.give(task, node, parent, pick, false);
+            let bytes = lease.map_or(0, |lease| self.leases[&lease].left);
+            self.nodes[parent].uplink.allow(bytes);
         }
         best.is_some()
+    }
+
+    /// Whether a receiver has had nothing under way for so long that it may overload a parent.
+    fn is_starving(&self, node: NodeKey) -> bool {
+        let node = &self.nodes[node];
+        node.downloads.is_empty()
+            && self.now >= node.idle_since.saturating_add(self.policy.patience)
     }
 
     /// Of the first parents that have something for the receiver, the one with the rarest piece;
@@ -290,14 +299,12 @@ impl Swarm {
             && !self.nodes[node].avoids(self.nodes[parent].id, self.now)
     }
 
-    /// The inverse of a parent's free upload capacity, in coarse steps, so that nearness counts
-    /// among parents of about the same.
+    /// How long a parent has to do, in coarse steps, so that nearness counts among parents of about
+    /// the same.
     pub(super) fn busyness(&self, parent: NodeKey) -> u32 {
-        let node = &self.nodes[parent];
-        let slots =
-            u32::try_from(node.uploads.len()).map_or(0, |used| node.slots.saturating_sub(used));
-        let free = self.rate_of(parent) * f64::from(slots);
-        64 - to_u64(free).max(1).ilog2()
+        let backlog = self.nodes[parent].uplink.backlog();
+        let wait = as_f64(backlog) / self.uplink_of(parent);
+        u64::BITS - to_u64(wait).leading_zeros()
     }
 
     /// Nodes with a free slot, the nearest first.
@@ -312,18 +319,23 @@ impl Swarm {
         same_rack.chain(same_zone).chain(elsewhere).map(|(_, node)| *node)
     }
 
-    fn give(&mut self, task: TaskKey, node: NodeKey, parent: NodeKey, pick: Pick, fresh: bool) {
+    fn give(
+        &mut self,
+        task: TaskKey,
+        node: NodeKey,
+        parent: NodeKey,
+        pick: Pick,
+        fresh: bool,
+    ) -> Option<LeaseId> {
         let state = &self.tasks[task];
-        let Some(pull) = state.pull(node) else {
-            return;
-        };
-        let target = self.policy.target_lease * if state.receivers <= 1 { ALONE } else { 1 };
-        let bytes = to_u64(self.rate_of(parent) * as_f64(target));
+        let pull = state.pull(node)?;
+        let target = self.horizon_of(parent) * if state.receivers <= 1 { ALONE } else { 1 };
+        let bytes = to_u64(self.uplink_of(parent) * as_f64(target)) / LEASES_ON_AN_UPLINK;
         let limit = RunLimit { fresh, bytes };
         let held = &state.members[&parent].held;
         let run: Run = state.run_from(pick, held, pull, limit, &self.policy);
         let priority = pull.priority;
-        self.grant(Grant { task, node, parent, run, priority });
+        Some(self.grant(Grant { task, node, parent, run, priority }))
     }
 }
 
