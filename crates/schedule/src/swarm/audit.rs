@@ -27,7 +27,7 @@ impl Swarm {
                 for (_, parent) in &self.free {
                     if self.may_serve(key, *parent, *node) && !self.is_reserved(key, *parent) {
                         let held = &task.members[parent].held;
-                        let pick = task.pick(held, pull, false, &self.policy);
+                        let pick = task.pick(held, pull, crate::choose::Which::Any, &self.policy);
                         assert_eq!(pick, None, "{parent:?} could serve {node:?}");
                     }
                 }

@@ -1,16 +1,21 @@
 //! All tasks and nodes, the leases between them, and what is to be looked at in the next plan.
 //!
 //! - [`apply`](Swarm::apply): events change the state (`apply`, `outcome`);
-//! - [`plan`](Swarm::plan): decisions (`plan`: who is matched with whom; `hedge`: what is asked
-//!   twice; `need`: what the origin is asked for);
-//! - `lease`, `past`: the beginning and the end of a lease, and what is said after it; `timer`: what happens by itself.
+//! - [`plan`](Swarm::plan): decisions (`plan`, `offer`, `ask`: who is matched with whom; `hedge`:
+//!   what is asked twice; `need`: what the origin is asked for);
+//! - `lease`, `outcome`, `blame`, `past`: the beginning and the end of a lease, whose fault it was,
+//!   and what is said after it;
+//! - `timer`: what happens by itself.
 
 mod apply;
+mod ask;
 #[cfg(test)]
 mod audit;
+mod blame;
 mod hedge;
 mod lease;
 mod need;
+mod offer;
 mod outcome;
 mod past;
 mod plan;
