@@ -123,6 +123,7 @@ http {{
   keepalive_timeout 600s; keepalive_requests 100000000;
   open_file_cache max=1000; server_tokens off;
 {temporary}  default_type application/octet-stream;
+  map_hash_bucket_size 512;
   map $uri $content_digest {{
     default "";
 {digests}  }}
