@@ -168,7 +168,7 @@ async fn renew(endpoint: Endpoint, link: Link, path: PathBuf) {
 
 fn join_string(config: &Config) -> anyhow::Result<JoinString> {
     let text = match (&config.supernode.join, &config.supernode.join_file) {
-        (join, _) if !join.is_empty() => join.clone(),
+        (join, _) if !join.is_empty() => join.expose().to_owned(),
         (_, Some(path)) => read(path)?,
         _ => bail!(
             "this node has not joined a cluster yet: set supernode.join to what \

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use peer::StoreOptions;
 use registry::RegistriesConfig;
 use serde::{Deserialize, Serialize};
 use telemetry::logs::LogConfig;
-use telemetry::units::{ByteSize, Rate};
+use telemetry::secret::Secret;
+use telemetry::units::Rate;
 
 /// The configuration file `/etc/meganeura/dfdaemon.toml`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,7 +30,7 @@ pub struct Config {
     /// How to find the cluster.
     pub supernode: Supernode,
     /// The store.
-    pub store: Store,
+    pub store: StoreOptions,
     /// The registries that may be asked.
     pub registries: RegistriesConfig,
     /// Logs.
@@ -96,17 +98,9 @@ pub struct Local {
 #[serde(deny_unknown_fields, default)]
 pub struct Supernode {
     /// The join string, as `supernode join-string` prints it.
-    pub join: String,
+    pub join: Secret,
     /// A file that holds the join string; read if `join` is empty.
     pub join_file: Option<PathBuf>,
-}
-
-/// The store.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Store {
-    /// How much it may keep; 0 means half of the filesystem.
-    pub quota: ByteSize,
 }
 
 impl Default for Config {
@@ -119,7 +113,7 @@ impl Default for Config {
             local: Local::default(),
             admin: Admin::default(),
             supernode: Supernode::default(),
-            store: Store::default(),
+            store: StoreOptions::default(),
             registries: RegistriesConfig::default(),
             log: LogConfig::default(),
             grace: Duration::from_secs(20),

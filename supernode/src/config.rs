@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use peer::StoreOptions;
 use registry::RegistriesConfig;
 use serde::{Deserialize, Serialize};
 use telemetry::logs::LogConfig;
-use telemetry::units::{ByteSize, Rate};
+use telemetry::units::Rate;
 
 /// The configuration file `/etc/meganeura/supernode.toml`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,7 +23,7 @@ pub struct Config {
     /// Where nodes come in.
     pub nodes: Nodes,
     /// The blob cache.
-    pub store: Store,
+    pub store: StoreOptions,
     /// Whose facts are believed for how long.
     pub access: AccessTimes,
     /// The registries that may be asked.
@@ -65,14 +66,6 @@ pub struct Nodes {
     pub max_streams: u32,
 }
 
-/// The blob cache.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Store {
-    /// How much it may keep; 0 means half of the filesystem.
-    pub quota: ByteSize,
-}
-
 /// Whose facts are believed for how long.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -95,7 +88,7 @@ impl Default for Config {
             name: "supernode".into(),
             http: Http::default(),
             nodes: Nodes::default(),
-            store: Store::default(),
+            store: StoreOptions::default(),
             access: AccessTimes::default(),
             registries: RegistriesConfig::default(),
             log: LogConfig::default(),

@@ -119,9 +119,7 @@ fn hear(swarm: &Swarm, node: NodeId, says: NodeSays) -> Result<(), wire::Invalid
         NodeSays::Has(has) => holds(swarm, node, has)?,
         NodeSays::Lost(lost) => swarm.apply(loses(node, &lost)?),
         NodeSays::Want(want) => swarm.wants(node, wants(&want)?),
-        NodeSays::Unwant(unwant) => {
-            swarm.apply(Event::Unwants { node, task: wire::task(&unwant.task)? })
-        }
+        NodeSays::Unwant(unwant) => swarm.unwants(node, wire::task(&unwant.task)?),
         NodeSays::Ended(ended) => swarm.ended(node, LeaseId(ended.lease), outcome(&ended)),
     }
     Ok(())
@@ -138,14 +136,19 @@ fn holds(swarm: &Swarm, node: NodeId, has: Has) -> Result<(), wire::Invalid> {
 
 fn loses(node: NodeId, lost: &Lost) -> Result<Event, wire::Invalid> {
     let task = wire::task(&lost.task)?;
-    Ok(Event::Lost { node, task, pieces: claimed(&lost.pieces) })
+    let all = lost.pieces.is_empty();
+    let pieces = if all { PieceSet::all(MOST_PIECES) } else { uncut(&lost.pieces) };
+    Ok(Event::Lost { node, task, pieces })
 }
 
-/// A piece map whose task's length is not at hand: the scheduler cuts it.
-fn claimed(map: &[u8]) -> PieceSet {
+/// A piece map whose task's length is not at hand: the scheduler cuts what is too much.
+fn uncut(map: &[u8]) -> PieceSet {
     let bits = u32::try_from(map.len().saturating_mul(8)).unwrap_or(u32::MAX);
     PieceSet::from_bytes(bits, map)
 }
+
+/// No task has more pieces than this: 1 TiB in the smallest ones.
+const MOST_PIECES: u32 = 1 << 24;
 
 fn wants(want: &Want) -> Result<schedule::Want, wire::Invalid> {
     let run: Run = wire::run(want.first, want.end)?;
@@ -159,7 +162,7 @@ fn wants(want: &Want) -> Result<schedule::Want, wire::Invalid> {
 
 fn outcome(ended: &Ended) -> Event {
     let lease = LeaseId(ended.lease);
-    let pieces = claimed(&ended.pieces);
+    let pieces = uncut(&ended.pieces);
     let blame = match ended.outcome() {
         Outcome::Done => {
             return Event::Done { lease, pieces, bytes: ended.bytes, millis: ended.millis };

@@ -23,6 +23,7 @@ use wire::data::KnownPeer;
 use wire::{SignedTicket, Ticket};
 
 use crate::counters::Counters;
+use crate::wanted::Wanted;
 use claims::Claims;
 
 pub use hear::Claim;
@@ -53,6 +54,7 @@ struct State {
     /// Who may want which task, and until when (Unix seconds). They are told what becomes of it.
     grants: HashMap<TaskId, HashMap<NodeId, u64>>,
     claims: Claims,
+    wanted: Wanted,
 }
 
 /// A node is told of so many others when it comes.
@@ -102,6 +104,7 @@ impl Swarm {
             needs: HashMap::new(),
             grants: HashMap::new(),
             claims: Claims::default(),
+            wanted: Wanted::default(),
         };
         Self {
             inner: Arc::new(Inner {
@@ -235,12 +238,6 @@ impl Swarm {
         self.state().claims.signed(task)
     }
 
-    /// Whether the scheduler knows the task.
-    #[must_use]
-    pub fn knows(&self, task: &TaskId) -> bool {
-        self.state().scheduler.layout(task).is_some()
-    }
-
     /// Whether some node, not only the cache, holds pieces of the task.
     #[must_use]
     pub fn is_held_by_nodes(&self, task: &TaskId) -> bool {
@@ -260,6 +257,7 @@ impl Swarm {
         state.scheduler.apply(Event::Forget { task }, now);
         state.needs.remove(&task);
         state.claims.forget(&task);
+        state.wanted.forget(&task);
         for node in state.grants.remove(&task).unwrap_or_default().into_keys() {
             state.send(node, SupernodeSays::Failed(message.clone()), now);
         }
@@ -409,6 +407,7 @@ impl State {
             nodes.remove(&id);
             !nodes.is_empty()
         });
+        self.wanted.leave(id);
         self.scheduler.apply(Event::Left { node: id }, now);
     }
 

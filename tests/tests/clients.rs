@@ -36,6 +36,8 @@ mod containerd;
 mod manners;
 #[path = "clients/podman.rs"]
 mod podman;
+#[path = "clients/request_id.rs"]
+mod request_id;
 #[path = "clients/rig.rs"]
 mod rig;
 #[path = "clients/routes.rs"]

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use content::{Digest, Layout, SignedStatement, Statement, TaskId, Verifier};
+use content::{Digest, Layout, PieceBook, SignedStatement, Statement, TaskId, Verifier};
 use store::Store;
 use wire::control::Priority;
 use wire::data::KnownPeer;
@@ -15,7 +15,7 @@ use wire::request::Kind;
 
 use crate::failure::Failure;
 use crate::hashing;
-use crate::live::{LiveTask, lock};
+use crate::live::{self, LiveTask, lock};
 use crate::metrics::{Metrics, Source};
 use crate::peers::Peers;
 use crate::plan::Plan;
@@ -46,6 +46,8 @@ impl Engine {
         plan: Arc<dyn Plan>,
         metrics: Metrics,
     ) -> Self {
+        let told = Arc::clone(&plan);
+        store.on_loss(move |task, pieces| told.lost(task, pieces));
         Self {
             inner: Arc::new(Inner {
                 store,
@@ -196,7 +198,7 @@ impl Engine {
         let mut live = lock(&self.inner.live);
         let task = live.remove(id);
         if drop_bytes {
-            self.remove(id);
+            self.drop_bytes(id);
         }
         drop(live);
         if let Some(task) = task {
@@ -210,27 +212,53 @@ impl Engine {
         let mut live = lock(&self.inner.live);
         if live.get(&task.id()).is_some_and(|present| Arc::ptr_eq(present, task)) {
             live.remove(&task.id());
-            self.remove(&task.id());
+            self.drop_bytes(&task.id());
         }
         drop(live);
         task.fail(failure);
     }
 
-    fn remove(&self, id: &TaskId) {
+    fn drop_bytes(&self, id: &TaskId) {
         if let Err(error) = self.inner.store.remove(id) {
             tracing::warn!(task = %id, %error, "a failed task could not be removed");
         }
     }
 
-    /// Lets go of tasks that nobody reads, fetches or serves any more.
+    /// Removes a task, whoever uses it; who reads it is told.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn remove(&self, id: &TaskId) -> Result<bool, store::StoreError> {
+        let live = lock(&self.inner.live).remove(id);
+        if let Some(live) = live {
+            live.fail(Failure::new(Kind::Other, "the operator removed it from the store"));
+        }
+        self.inner.store.remove(id)
+    }
+
+    /// Lets go of tasks that nobody reads, fetches or serves any more, so that they may be evicted.
     pub fn sweep(&self) {
-        lock(&self.inner.live).retain(|_, task| {
-            let used = !task.is_idle(Arc::strong_count(task));
-            if !used {
-                task.stop.cancel();
-            }
-            used
-        });
+        self.inner.sweep();
+    }
+
+    /// The tasks that somebody reads and that are not all here.
+    pub(crate) fn wanted(&self) -> Vec<Arc<LiveTask>> {
+        let live: Vec<_> = lock(&self.inner.live).values().cloned().collect();
+        live.into_iter().filter(|task| task.want().is_some() && !task.local().is_full()).collect()
+    }
+
+    /// Whether a task is in memory: read, fetched or served, or was a moment ago.
+    #[must_use]
+    pub fn is_live(&self, id: &TaskId) -> bool {
+        lock(&self.inner.live).contains_key(id)
+    }
+
+    /// What is believed of a stored task's pieces, without taking it into memory: a handle that is
+    /// kept would keep it from being evicted.
+    #[must_use]
+    pub fn book(&self, stored: &store::Task) -> PieceBook {
+        let live = lock(&self.inner.live).get(&stored.id()).map(|live| live.book());
+        live.unwrap_or_else(|| live::book(stored, &self.verifier()))
     }
 
     /// Remembers that a node was seen to have pieces of a task.
@@ -253,6 +281,21 @@ impl Engine {
     #[must_use]
     pub fn neighbours(&self) -> Vec<KnownPeer> {
         lock(&self.inner.peers).neighbours()
+    }
+}
+
+impl Inner {
+    fn sweep(&self) {
+        lock(&self.live).retain(|_, task| {
+            let used = !task.is_idle(Arc::strong_count(task));
+            if !used {
+                task.stop.cancel();
+            }
+            used
+        });
+        let live = lock(&self.live);
+        let known = |id: &TaskId| live.contains_key(id) || self.store.task(id).is_some();
+        lock(&self.peers).retain(known);
     }
 }
 

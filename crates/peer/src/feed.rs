@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use content::statement::Said;
 use content::{Attestor, Layout, PieceIndex, PieceSet, Provisional, Statement, TaskId, Unverified};
-use registry::{Caller, Registries};
+use registry::{Caller, Registries, RequestId};
 use tokio::sync::{OnceCell, mpsc, watch};
 use wire::control::Priority;
 use wire::request::Kind;
@@ -20,7 +20,7 @@ use wire::request::Kind;
 use crate::access::CallerId;
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::live::{End, LiveTask, lock};
+use crate::live::{LiveTask, lock};
 use crate::metrics::Source;
 use crate::origin::{Origin, OriginStream, RegistryOrigin};
 use crate::reader::Eagerness;
@@ -63,11 +63,13 @@ struct Inner {
 /// One task's stream.
 struct Feed {
     id: TaskId,
-    described: OnceCell<Arc<LiveTask>>,
+    /// Held while the origin is asked what the task is. The answer is not kept here: a handle to the
+    /// task would keep it from being evicted.
+    describing: tokio::sync::Mutex<()>,
     /// Who the origin first gave it to.
     granted_to: OnceCell<CallerId>,
     /// Who may read it at the origin, the latest asker last.
-    origins: Mutex<Vec<Origin>>,
+    askers: Mutex<Vec<Asker>>,
     open: tokio::sync::Mutex<Option<Open>>,
     need: watch::Sender<Need>,
     /// How many wait for all of it, whatever the scheduler needs.
@@ -81,6 +83,14 @@ struct Open {
     stream: OriginStream,
 }
 
+/// Somebody who may read a task at its origin.
+#[derive(Clone)]
+struct Asker {
+    origin: Origin,
+    /// The request by which that was learned.
+    request: Option<RequestId>,
+}
+
 /// What is needed of a task from the origin.
 #[derive(Clone, Debug, Default)]
 pub struct Need {
@@ -92,7 +102,7 @@ pub struct Need {
 
 /// So many askers of one task are remembered, to go on in another's name when one's credential
 /// ends.
-const ORIGINS: usize = 8;
+const ASKERS: usize = 8;
 
 impl Feeds {
     /// Streams into `engine`; what happens is told through `events`.
@@ -119,8 +129,11 @@ impl Feeds {
             return Ok(live);
         }
         let feed = self.feed(id, origin.clone());
-        let described =
-            feed.described.get_or_try_init(|| self.ask(&feed, &origin)).await.map(Arc::clone);
+        let _asking = feed.describing.lock().await;
+        if let Some(live) = self.inner.engine.live(&id) {
+            return Ok(live);
+        }
+        let described = self.inner.ask(&feed, &origin).await;
         if described.is_err() {
             lock(&self.inner.feeds).remove(&id);
         }
@@ -197,7 +210,8 @@ impl Feeds {
     #[must_use]
     pub fn origins(&self, id: &TaskId) -> Vec<Origin> {
         let feed = lock(&self.inner.feeds).get(id).map(Arc::clone);
-        feed.map(|feed| lock(&feed.origins).clone()).unwrap_or_default()
+        let askers = feed.map(|feed| lock(&feed.askers).clone()).unwrap_or_default();
+        askers.into_iter().map(|asker| asker.origin).collect()
     }
 
     /// Forgets a task's origins and their credentials.
@@ -212,21 +226,21 @@ impl Feeds {
         let feed = feeds.entry(id).or_insert_with(|| {
             Arc::new(Feed {
                 id,
-                described: OnceCell::new(),
+                describing: tokio::sync::Mutex::default(),
                 granted_to: OnceCell::new(),
-                origins: Mutex::default(),
+                askers: Mutex::default(),
                 open: tokio::sync::Mutex::default(),
                 need: watch::Sender::default(),
                 inline: AtomicUsize::new(0),
                 running: Mutex::default(),
             })
         });
-        let mut origins = lock(&feed.origins);
-        origins.push(origin);
-        if origins.len() > ORIGINS {
-            origins.remove(0);
+        let mut askers = lock(&feed.askers);
+        askers.push(Asker { origin, request: RequestId::current() });
+        if askers.len() > ASKERS {
+            askers.remove(0);
         }
-        drop(origins);
+        drop(askers);
         Arc::clone(feed)
     }
 
@@ -241,15 +255,26 @@ impl Feeds {
         stream: OriginStream,
     ) -> Result<Arc<LiveTask>, Failure> {
         let feed = self.feed(id, origin.clone());
+        let _asking = feed.describing.lock().await;
         if let Some(live) = self.inner.engine.live(&id) {
             return Ok(live);
         }
-        let described = feed.described.get_or_try_init(|| self.begin(&feed, &origin, stream)).await;
-        described.map(Arc::clone)
+        self.inner.begin(&feed, &origin, stream).await
     }
 
+    /// Forgets the origins of tasks that nobody reads, fetches or serves any more, and the
+    /// credentials with them: whoever asks again brings them again.
+    pub fn sweep(&self) {
+        let engine = &self.inner.engine;
+        lock(&self.inner.feeds).retain(|id, feed| {
+            Arc::strong_count(feed) > 1 || *lock(&feed.running) || engine.is_live(id)
+        });
+    }
+}
+
+impl Inner {
     async fn ask(&self, feed: &Feed, origin: &Origin) -> Result<Arc<LiveTask>, Failure> {
-        let stream = OriginStream::open(&self.inner.registries, origin, 0).await?;
+        let stream = OriginStream::open(&self.registries, origin, 0).await?;
         self.begin(feed, origin, stream).await
     }
 
@@ -261,11 +286,32 @@ impl Feeds {
     ) -> Result<Arc<LiveTask>, Failure> {
         let layout = Layout::for_length(stream.total())
             .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
-        let live = self.inner.engine.create(feed.id, layout, stream.media_type())?;
+        let live = self.engine.create(feed.id, layout, stream.media_type())?;
         *feed.open.lock().await = Some(Open { origin: origin.clone(), stream });
         let _ = feed.granted_to.set(CallerId::of(origin.caller()));
         Ok(live)
     }
+
+    /// The task of a feed that is to run. One that was evicted meanwhile is described again.
+    async fn task_of(&self, feed: &Feed) -> Result<Arc<LiveTask>, Failure> {
+        let _asking = feed.describing.lock().await;
+        if let Some(live) = self.engine.live(&feed.id) {
+            return Ok(live);
+        }
+        let mut failure = nowhere();
+        let askers = lock(&feed.askers).clone();
+        for Asker { origin, request } in askers.into_iter().rev() {
+            match RequestId::scope(request, self.ask(feed, &origin)).await {
+                Ok(live) => return Ok(live),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+}
+
+fn nowhere() -> Failure {
+    Failure::new(Kind::Origin, "nobody said where the task comes from")
 }
 
 impl std::fmt::Debug for Feeds {
@@ -294,9 +340,13 @@ impl Drop for Waiting {
 async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
     loop {
         // Looked up anew each time: a task that failed may have begun again.
-        let Some(live) = inner.engine.live(&feed.id) else {
-            *lock(&feed.running) = false;
-            return;
+        let live = match inner.task_of(&feed).await {
+            Ok(live) => live,
+            Err(failure) => {
+                *lock(&feed.running) = false;
+                let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
+                return;
+            }
         };
         let streamed = stream(&inner, &feed, &live).await;
         // Deciding to stop and being told of a new need must not cross.
@@ -320,11 +370,11 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let size = layout.piece_size().bytes();
     let mut open = feed.open.lock().await.take();
     let mut position = open.as_ref().map_or(0, |open| layout_position(&open.stream, size));
-    let mut last = Failure::new(Kind::Origin, "nobody said where the task comes from");
+    let mut last = nowhere();
     inner.engine.hash(live, None);
     while let Some(index) = next(feed, live, position) {
-        if let End::Failed(failure) = &*live.end().borrow() {
-            return Err(failure.clone());
+        if live.is_over() {
+            return Err(live.why_stopped().await);
         }
         let start = u64::from(index) * size;
         let mut reading = match open.take() {
@@ -341,6 +391,9 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
             }
             Err(failure) => return Err(failure),
         };
+        if live.is_over() {
+            return Err(live.why_stopped().await);
+        }
         keep(inner, live, index, bytes).await?;
         let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
         position = index + 1;
@@ -356,7 +409,7 @@ fn turn_away(inner: &Inner, feed: &Feed, origin: &Origin) {
         return;
     };
     let id = CallerId::of(&denied.caller);
-    lock(&feed.origins).retain(|other| match other {
+    lock(&feed.askers).retain(|other| match &other.origin {
         Origin::Registry(other) => {
             other.repository != denied.repository || CallerId::of(&other.caller) != id
         }
@@ -396,11 +449,12 @@ async fn reopen(
     length: u64,
     last: &Failure,
 ) -> Result<Open, Failure> {
-    let origins = lock(&feed.origins).clone();
+    let askers = lock(&feed.askers).clone();
     let mut failure = last.clone();
     // The latest asker's credential is the likeliest to be good still.
-    for origin in origins.into_iter().rev() {
-        match OriginStream::open(&inner.registries, &origin, start).await {
+    for Asker { origin, request } in askers.into_iter().rev() {
+        let opened = OriginStream::open(&inner.registries, &origin, start);
+        match RequestId::scope(request, opened).await {
             Ok(stream) if stream.total() == length => return Ok(Open { origin, stream }),
             Ok(stream) => {
                 failure = Failure::new(

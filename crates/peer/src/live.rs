@@ -21,6 +21,18 @@ use crate::failure::Failure;
 use crate::metrics::{Metrics, Source};
 use crate::plan::Plan;
 
+/// What a supernode once signed of a stored task's pieces, as far as it is believed.
+pub(crate) fn book(stored: &store::Task, verifier: &Verifier) -> PieceBook {
+    let mut book = PieceBook::new(stored.id(), stored.layout());
+    for statement in stored.statements() {
+        // A statement of a former key or of another cut tells nothing any more.
+        if let Ok(statement) = statement.believe(verifier) {
+            let _ = book.learn(&statement);
+        }
+    }
+    book
+}
+
 /// How a task ended, if it has.
 #[derive(Clone, Debug)]
 pub enum End {
@@ -41,6 +53,7 @@ pub struct LiveTask {
     plan: Arc<dyn Plan>,
     metrics: Metrics,
     hashing: AtomicBool,
+    watched: AtomicBool,
     pub(crate) stop: CancellationToken,
 }
 
@@ -52,13 +65,7 @@ impl LiveTask {
         plan: Arc<dyn Plan>,
         metrics: Metrics,
     ) -> Arc<Self> {
-        let mut book = PieceBook::new(stored.id(), stored.layout());
-        for statement in stored.statements() {
-            // A statement of a former key or of another cut tells nothing any more.
-            if let Ok(statement) = statement.believe(verifier) {
-                let _ = book.learn(&statement);
-            }
-        }
+        let book = book(&stored, verifier);
         let end = if stored.is_complete() { End::Whole } else { End::Open };
         Arc::new(Self {
             stored,
@@ -68,6 +75,7 @@ impl LiveTask {
             plan,
             metrics,
             hashing: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
             stop: CancellationToken::new(),
         })
     }
@@ -76,6 +84,13 @@ impl LiveTask {
     pub(crate) fn begin_hashing(&self) -> bool {
         let open = matches!(*self.end.borrow(), End::Open);
         open && !self.hashing.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether the caller is the one who follows the task's end for others; true once for each time
+    /// that the task is in memory.
+    #[must_use]
+    pub fn begin_watching(&self) -> bool {
+        !self.watched.swap(true, Ordering::Relaxed)
     }
 
     /// Whether nobody uses the task, given how many references to it there are: the engine's own,
@@ -270,6 +285,12 @@ impl LiveTask {
         matches!(*self.end.borrow(), End::Failed(_))
     }
 
+    /// Whether nothing more is to be brought: it is about to fail, has failed, or was let go of.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// Waits until the whole was hashed and matched.
     ///
     /// # Errors
@@ -294,6 +315,15 @@ impl LiveTask {
         match &*self.end.borrow() {
             End::Failed(failure) => failure.clone(),
             End::Open | End::Whole => Failure::new(Kind::Other, seen()),
+        }
+    }
+
+    /// Why a task was stopped: the failure that is being told just now, if it is one.
+    pub(crate) async fn why_stopped(&self) -> Failure {
+        let told = tokio::time::timeout(TELL_WITHIN, self.until_whole()).await;
+        match told {
+            Ok(Err(failure)) => failure,
+            _ => Failure::new(Kind::Other, "nobody wants the task any more"),
         }
     }
 
@@ -325,6 +355,9 @@ impl std::fmt::Debug for LiveTask {
         f.debug_struct("LiveTask").field("id", &self.id()).finish_non_exhaustive()
     }
 }
+
+/// A stopped task's failure is told within this time, if there is one.
+const TELL_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// One reader's part in the demand on a task. Dropping it takes the part back.
 #[derive(Debug)]

@@ -12,9 +12,6 @@ const OF_A_TASK: usize = 32;
 /// So many nodes are remembered whatever they had.
 const NEIGHBOURS: usize = 16;
 
-/// For so many tasks peers are remembered; the neighbours stand in for older ones.
-const TASKS: usize = 10_000;
-
 /// The nodes that were seen, latest first.
 #[derive(Debug, Default)]
 pub struct Peers {
@@ -26,10 +23,12 @@ impl Peers {
     /// A node was seen to have pieces of a task.
     pub fn saw(&mut self, id: TaskId, peer: KnownPeer) {
         self.meet(peer.clone());
-        if self.of.len() >= TASKS && !self.of.contains_key(&id) {
-            self.of.clear();
-        }
         put_first(self.of.entry(id).or_default(), peer, OF_A_TASK);
+    }
+
+    /// Forgets who had pieces of tasks that are not `known` any more.
+    pub fn retain(&mut self, known: impl Fn(&TaskId) -> bool) {
+        self.of.retain(|id, _| known(id));
     }
 
     /// A node was seen.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use content::{PieceSet, TaskId};
+
 use crate::live::LiveTask;
 
 /// Gets missing pieces of a task from somewhere.
@@ -11,6 +13,12 @@ use crate::live::LiveTask;
 pub trait Plan: Send + Sync + 'static {
     /// The demand on a task changed ([`LiveTask::want`] tells what it is now). Returns at once.
     fn wanted(&self, task: &Arc<LiveTask>);
+
+    /// Pieces that others may have been told of are here no more: evicted, removed, damaged, or
+    /// passed on without being kept. Returns at once.
+    fn lost(&self, task: TaskId, pieces: PieceSet) {
+        let _ = (task, pieces);
+    }
 }
 
 /// A plan that does nothing: readers get what others bring.

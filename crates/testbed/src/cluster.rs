@@ -328,6 +328,16 @@ impl Node {
         &self.dir
     }
 
+    /// A command of its program, with its configuration: `cache ls`, say.
+    ///
+    /// # Errors
+    /// If the program was not built.
+    pub fn command(&self, args: &[&str]) -> anyhow::Result<Command> {
+        let mut command = Command::new(binary("dfdaemon")?);
+        command.args(args).arg("--config").arg(&self.file);
+        Ok(command)
+    }
+
     /// What it printed.
     #[must_use]
     pub fn log(&self) -> String {

@@ -12,7 +12,7 @@ mod session;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use content::TaskId;
+use content::{PieceSet, TaskId};
 use peer::{LiveTask, Plan};
 use prost::Message;
 use tokio::sync::{mpsc, watch};
@@ -48,6 +48,8 @@ pub(crate) enum Told {
     Wanted(TaskId),
     /// A search for a task came to its end.
     Searched(TaskId),
+    /// Pieces are here no more.
+    Lost(TaskId, PieceSet),
     /// The supernode knows the task: it was opened there.
     Introduced(TaskId),
     /// The supernode did not take the task.
@@ -152,5 +154,9 @@ impl Plan for Link {
     fn wanted(&self, task: &Arc<LiveTask>) {
         // Nobody listens only when the process ends.
         let _ = self.told.send(Told::Wanted(task.id()));
+    }
+
+    fn lost(&self, task: TaskId, pieces: PieceSet) {
+        let _ = self.told.send(Told::Lost(task, pieces));
     }
 }

@@ -7,13 +7,14 @@ use peer::{Failure, Want};
 use tokio::sync::mpsc;
 use transport::{Connection, SendHalf, TransportError};
 use wire::control::{
-    FromNode, FromSupernode, Has, NodeSays, SupernodeSays, TaskFailed, Told as AllTold, Unwant,
+    FromNode, FromSupernode, Has, Lost, NodeSays, SupernodeSays, TaskFailed, Told as AllTold,
+    Unopened, Unwant,
 };
 use wire::request::{Asks, Control, Kind, Request};
 
-use super::State;
 use super::driver::Driver;
 use super::lease::Running;
+use super::{State, Told};
 
 /// The supernode welcomes a node within this time.
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
@@ -65,7 +66,7 @@ async fn talk(
         tokio::select! {
             message = heard.recv() => match message {
                 Some(message) => {
-                    if let Some(reply) = hear(driver, message) {
+                    if let Some(reply) = hear(driver, connection, message) {
                         say(out, reply).await?;
                     }
                 }
@@ -73,6 +74,10 @@ async fn talk(
             },
             told = driver.ends.told.recv() => {
                 let Some(told) = told else { return Ok(()) };
+                if let Told::Lost(task, pieces) = &told {
+                    let lost = Lost { task: task.to_string(), pieces: map(pieces) };
+                    say(out, NodeSays::Lost(lost)).await?;
+                }
                 if let Some((task, want)) = driver.note(&told, Some(connection)) {
                     say(out, wanted(task, want)).await?;
                 }
@@ -137,7 +142,7 @@ fn ended(driver: &Driver, running: Running) -> NodeSays {
     }
 }
 
-fn hear(driver: &mut Driver, message: FromSupernode) -> Option<NodeSays> {
+fn hear(driver: &mut Driver, connection: &Connection, message: FromSupernode) -> Option<NodeSays> {
     match message.says? {
         SupernodeSays::Welcome(_) => None,
         SupernodeSays::Lease(lease) => driver.transfers.begin(lease).map(NodeSays::Ended),
@@ -151,6 +156,12 @@ fn hear(driver: &mut Driver, message: FromSupernode) -> Option<NodeSays> {
         }
         SupernodeSays::Failed(failed) => {
             fail(driver, failed);
+            None
+        }
+        SupernodeSays::Unopened(Unopened { task }) => {
+            if let Ok(task) = wire::task(&task) {
+                driver.reopen(connection, task);
+            }
             None
         }
     }

@@ -24,6 +24,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use registry::{Caller, Credential};
 use telemetry::request_id::{self, RequestId};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::gateway::{Asked, Gateway};
@@ -33,18 +34,33 @@ use route::Route;
 /// Clients get headers within this time: containerd 2.3 goes on to the next host after 30 s.
 const HEADERS_WITHIN: Duration = Duration::from_secs(25);
 
+/// Once the node is to stop, answers that are not known within this time are not waited for.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 /// The mirror's one handler.
 #[derive(Clone, Debug)]
 pub struct Mirror {
     gateway: Arc<Gateway>,
     default: Option<String>,
+    stop: CancellationToken,
 }
 
 impl Mirror {
-    /// A mirror in front of `gateway`; `default` is the registry of requests that name none.
+    /// A mirror in front of `gateway`; `default` is the registry of requests that name none. Once
+    /// `stop` is cancelled, who still waits for an answer is sent elsewhere.
     #[must_use]
-    pub const fn new(gateway: Arc<Gateway>, default: Option<String>) -> Self {
-        Self { gateway, default }
+    pub const fn new(
+        gateway: Arc<Gateway>,
+        default: Option<String>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { gateway, default, stop }
+    }
+
+    /// Ends some time after the process was told to stop.
+    async fn stopped(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
     }
 
     /// Its routes: all paths lead to one handler, which reads them itself.
@@ -82,29 +98,31 @@ impl Mirror {
 async fn handle(State(mirror): State<Mirror>, request: Request) -> Response<Body> {
     let told = request.headers().get(request_id::HEADER).and_then(|value| value.to_str().ok());
     let id = RequestId::accept(told);
-    let registry = request.uri().query().and_then(|query| {
+    let named = request.uri().query().and_then(|query| {
         let mut pairs = url::form_urlencoded::parse(query.as_bytes());
         pairs.find(|(name, _)| name == "ns").map(|(_, value)| value.into_owned())
     });
     let span = tracing::info_span!("mirror", request = %id, method = %request.method(), path = request.uri().path());
-    let answer = mirror.answer(request, id.clone());
-    let mut response =
-        match tokio::time::timeout(HEADERS_WITHIN, answer.instrument(span.clone())).await {
-            Ok(response) => response,
-            Err(_) => OciError::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "UNKNOWN",
-                "the registry did not answer in time",
-            )
-            .response(),
-        };
+    let late = |status, why| OciError::new(status, "UNKNOWN", why).response();
+    // Without a supernode it is the registry itself that is told the id.
+    let answer = registry::RequestId::scope(
+        registry::RequestId::new(id.as_str()),
+        mirror.answer(request, id.clone()),
+    );
+    let mut response = tokio::select! {
+        response = answer.instrument(span.clone()) => response,
+        () = tokio::time::sleep(HEADERS_WITHIN) => {
+            late(StatusCode::GATEWAY_TIMEOUT, "the registry did not answer in time")
+        }
+        () = mirror.stopped() => late(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"),
+    };
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
     let headers = response.headers_mut();
     headers.insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
     error::add_header(headers, request_id::HEADER, id.as_ref());
-    if let Some(registry) = registry {
+    if let Some(named) = named {
         // distribution-spec, "Registry proxying": the proxy says for whom it answers.
-        error::add_header(headers, "oci-namespace", &registry);
+        error::add_header(headers, "oci-namespace", &named);
     }
     response
 }

@@ -92,7 +92,7 @@ impl Search {
             read: 0,
         };
         let mut hopeless = 0;
-        while let Some(want) = live.want() {
+        while let Some(want) = live.want().filter(|_| !live.is_over()) {
             let missing = missing(&live, want.run);
             if !missing.is_empty() {
                 let hope = round.take(missing, want.reader_at, want.priority).await;

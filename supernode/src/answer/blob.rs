@@ -71,10 +71,7 @@ impl Answers {
         if first {
             self.settle(asked, digest).await?;
         }
-        // A task that came to nothing once is in the store and not with the scheduler.
-        if first || !self.swarm.knows(&task) {
-            self.watch(&live);
-        }
+        self.watch(&live);
         Ok(live)
     }
 
@@ -103,7 +100,11 @@ impl Answers {
     }
 
     /// Tells the scheduler of a task that has become known, and all who wait when it is whole.
+    /// A task that was let go of and taken into memory again is followed again.
     pub(super) fn watch(&self, live: &Arc<LiveTask>) {
+        if !live.begin_watching() {
+            return;
+        }
         let task = live.id();
         self.swarm.know(task, live.layout(), live.present());
         let swarm = self.swarm.clone();

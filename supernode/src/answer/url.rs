@@ -47,13 +47,11 @@ impl Answers {
         let stream = self.access.registries().open_url(&url, 0.., &[]).await?;
         let task = name(&url, expected, &stream)?;
         let origin = Origin::Url { url, etag: stream.etag.clone() };
-        let known = self.known(&task).is_some();
+        self.known(&task);
         let stream = OriginStream::url(stream, 0)?;
         let live = self.feeds.adopt(task, origin, stream).await?;
         self.engine.hash(&live, expected);
-        if !known {
-            self.watch(&live);
-        }
+        self.watch(&live);
         Ok(live)
     }
 }

@@ -3,6 +3,7 @@
 use content::{Layout, PieceSet, SignedStatement, TaskId};
 use peer::serve::unix_now;
 use schedule::{Event, LeaseId, NodeId, Want};
+use wire::control::{SupernodeSays, Unopened};
 
 use super::{Swarm, claims};
 use crate::counters::Refused;
@@ -52,14 +53,34 @@ impl Swarm {
         let until = state.grants.get(&want.task).and_then(|nodes| nodes.get(&node));
         if until.is_none_or(|until| *until <= unix_now()) {
             let name = state.name(node);
+            // It may have opened the task at a former supernode: then it opens it here too.
+            let unopened = Unopened { task: want.task.to_string() };
+            state.send(node, SupernodeSays::Unopened(unopened), now);
             drop(state);
             self.inner.counters.refused(Refused::Want, 1);
             tracing::debug!(node = %name, task = %want.task, "it wants what it has no leave to have");
             return;
         }
         state.scheduler.apply(Event::Wants { node, want }, now);
+        let held = state.wanted.has(node, &want.task);
         drop(state);
         self.inner.work.notify_one();
+        if held {
+            return;
+        }
+        // What is wanted stays at hand. The engine is not asked under our lock: it may read the disk.
+        if let Some(live) = self.inner.engine.live(&want.task) {
+            let mut state = self.state();
+            if state.nodes.contains_key(&node) {
+                state.wanted.want(node, &live);
+            }
+        }
+    }
+
+    /// A node wants nothing of a task any more.
+    pub fn unwants(&self, node: NodeId, task: TaskId) {
+        self.apply(Event::Unwants { node, task });
+        self.state().wanted.unwant(node, &task);
     }
 
     /// A lease has ended, as its receiver says; nobody else is believed.
