@@ -69,7 +69,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     };
     tokio::spawn(Driver::new(ends, parts).run(joined));
 
-    serve_clients(&config, &lifecycle, gateway).await?;
+    serve_clients(&config, &lifecycle, gateway, &metrics).await?;
     health.set("mirror", Ok(()));
     tracing::info!(mirror = %config.mirror.listen, peers = %config.peers.listen, "ready");
     lifecycle.ready();
@@ -107,6 +107,7 @@ async fn serve_clients(
     config: &Config,
     lifecycle: &Lifecycle,
     gateway: Arc<Gateway>,
+    metrics: &Metrics,
 ) -> anyhow::Result<()> {
     let socket = local::listen(&config.local.socket).await?;
     let local = local::routes(Arc::clone(&gateway));
@@ -115,8 +116,11 @@ async fn serve_clients(
         .await
         .with_context(|| format!("mirror.listen: cannot listen on {}", config.mirror.listen))?;
     let token = lifecycle.token();
-    let mirror = Mirror::new(gateway, config.registries.default.clone(), token.clone()).routes();
-    lifecycle.spawn("mirror", http1::serve(listener, mirror, token));
+    let mirror = Mirror::new(gateway, config.registries.default.clone(), token.clone());
+    let help =
+        "Bytes of warm blobs that the kernel sent to clients straight from the store's files";
+    let from_files = metrics.counter("mirror_from_files_bytes", help);
+    lifecycle.spawn("mirror", http1::serve(listener, mirror, token, from_files));
     Ok(())
 }
 

@@ -4,21 +4,21 @@
 //! is believed for the time that it named. Without a supernode the node asks the registry itself
 //! (`lone`).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use content::{Digest, TaskId, Unverified};
-use peer::access::CallerId;
-use peer::{End, Engine, Failure, LiveTask, Source};
+use peer::{Engine, Failure, LiveTask, Source};
 use registry::{Caller, Page, Reference, Repository};
 use wire::control;
 use wire::request::{
     Asks, Header, Kind, Manifest, Manifested, Open, OpenUrl, Opened, Paged, Place, Said,
 };
 
+use crate::grants::Grants;
 use crate::link::{Link, LinkError};
+use crate::manifests::Manifests;
 use crate::mirror::short::ShortEnds;
 use crate::search::Search;
 
@@ -68,15 +68,11 @@ pub struct Gateway {
     engine: Engine,
     link: Link,
     search: Search,
-    /// Until when a grant is believed without asking again.
-    grants: Mutex<HashMap<GrantKey, Instant>>,
+    /// What is believed without asking again.
+    grants: Grants,
+    manifests: Manifests,
     short_ends: ShortEnds,
 }
-
-type GrantKey = (Repository, Digest, CallerId);
-
-/// So many grants are kept in memory; older ones are asked for again.
-const MAX_GRANTS: usize = 50_000;
 
 impl Gateway {
     /// A gateway to `link`'s supernode, with `search` for the time without one.
@@ -86,7 +82,8 @@ impl Gateway {
             engine: search.engine.clone(),
             link,
             search,
-            grants: Mutex::default(),
+            grants: Grants::default(),
+            manifests: Manifests::default(),
             short_ends: ShortEnds::default(),
         }
     }
@@ -107,9 +104,7 @@ impl Gateway {
     #[must_use]
     pub fn ended_short(&self, digest: Digest, resumes: bool) -> bool {
         let task = TaskId::Blob(digest);
-        let whole = || {
-            self.engine.live(&task).is_some_and(|live| matches!(*live.end().borrow(), End::Whole))
-        };
+        let whole = || self.engine.live(&task).is_some_and(|live| live.is_whole());
         self.short_ends.forbid(&task, resumes) && !whole()
     }
 
@@ -156,16 +151,11 @@ impl Gateway {
 
     /// A blob while no supernode answers: what it is, some neighbour may know; else the registry.
     async fn alone(&self, asked: &Asked, digest: Digest) -> Result<Arc<LiveTask>, Failure> {
-        let granted = self.is_granted(asked, digest);
+        let granted = self.grants.is_fresh(asked, digest);
         if granted && self.engine.live(&TaskId::Blob(digest)).is_none() {
             self.search.learn(TaskId::Blob(digest)).await;
         }
         self.search.lone.open(asked, digest, granted).await
-    }
-
-    /// Whether the blob was granted to this client a short time ago.
-    fn is_granted(&self, asked: &Asked, digest: Digest) -> bool {
-        lock(&self.grants).get(&key(asked, digest)).is_some_and(|until| *until > Instant::now())
     }
 
     /// A URL, for `dfget`: only a supernode can name it, so without one there is nothing to share.
@@ -202,10 +192,17 @@ impl Gateway {
         Ok(live)
     }
 
+    /// A blob that this node knows, if it was granted to this client a short time ago.
+    #[must_use]
+    pub fn fresh(&self, asked: &Asked, digest: Digest) -> Option<Arc<LiveTask>> {
+        let fresh = self.grants.is_fresh(asked, digest);
+        fresh.then(|| self.engine.live(&TaskId::Blob(digest)))?
+    }
+
     /// A blob that is here, and was granted to this client a short time ago.
     fn granted(&self, asked: &Asked, digest: Digest) -> Option<Arc<LiveTask>> {
-        let live = self.engine.live(&TaskId::Blob(digest))?;
-        if !self.is_granted(asked, digest) || !live.present().is_full() {
+        let live = self.fresh(asked, digest)?;
+        if !live.present().is_full() {
             return None;
         }
         // Should a piece prove bad on its way out, it has to come from somewhere.
@@ -253,13 +250,29 @@ impl Gateway {
     }
 
     fn remember(&self, asked: &Asked, digest: Digest, fresh_seconds: u64) {
-        let now = Instant::now();
-        let fresh_until = now + Duration::from_secs(fresh_seconds.min(24 * 60 * 60));
-        let mut grants = lock(&self.grants);
-        if grants.len() >= MAX_GRANTS {
-            grants.retain(|_, until| *until > now);
+        self.grants.remember(asked, digest, Duration::from_secs(fresh_seconds));
+    }
+
+    /// A manifest that this node keeps, if it was granted to this client a short time ago.
+    #[must_use]
+    pub fn fresh_manifest(&self, asked: &Asked, digest: &Digest) -> Option<ManifestReply> {
+        let fresh = self.grants.is_fresh(asked, *digest);
+        let kept = fresh.then(|| self.manifests.get(digest))??;
+        Some(ManifestReply {
+            digest: digest.to_string(),
+            media_type: kept.media_type,
+            length: kept.body.len() as u64,
+            body: Some(kept.body),
+            headers: Vec::new(),
+        })
+    }
+
+    /// Keeps what a client was given, and that it may have it again for a while.
+    fn keep_manifest(&self, asked: &Asked, reply: &ManifestReply, fresh_for: Duration) {
+        if let (Ok(digest), Some(body)) = (reply.digest.parse(), &reply.body) {
+            self.manifests.keep(digest, &reply.media_type, body);
+            self.grants.remember(asked, digest, fresh_for);
         }
-        grants.insert(key(asked, digest), fresh_until);
     }
 
     /// A manifest, by tag or digest.
@@ -284,7 +297,9 @@ impl Gateway {
             Ok(told) => self.manifested(asked, &reference, told),
             Err(error) => {
                 tracing::debug!(request = %asked.request_id, %error, "asking the registry itself for a manifest");
-                self.search.lone.manifest(asked, &reference, head, accept).await
+                let reply = self.search.lone.manifest(asked, &reference, head, accept).await?;
+                self.keep_manifest(asked, &reply, self.search.lone.readable_for());
+                Ok(reply)
             }
         }
     }
@@ -315,13 +330,15 @@ impl Gateway {
             }
         }
         self.take_grants(asked, told.grants, told.fresh_seconds);
-        Ok(ManifestReply {
+        let reply = ManifestReply {
             digest: told.digest,
             media_type: told.media_type,
             length: told.length,
             body: told.body.map(Bytes::from),
             headers: told.headers,
-        })
+        };
+        self.keep_manifest(asked, &reply, Duration::from_secs(told.fresh_seconds));
+        Ok(reply)
     }
 
     /// Keeps leave to have the blobs that a manifest lists, with what is known of them, so that the
@@ -374,12 +391,4 @@ impl Gateway {
             Err(_) => self.search.lone.page(asked, &page).await,
         }
     }
-}
-
-fn key(asked: &Asked, digest: Digest) -> GrantKey {
-    (asked.repository.clone(), digest, CallerId::of(&asked.caller))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,15 +4,19 @@
 //! connection of HTTP/1.1 ends in order, and containerd resumes. `axum::serve` cannot be told so: it
 //! speaks whatever any crate of the program has switched on.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use prometheus_client::metrics::counter::Counter;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::mirror::Mirror;
+use crate::mirror::outlet::Socket;
 
 /// A connection's next request comes within this time. Clients let go of idle connections earlier
 /// (Go after 90 s), so that none is closed under a request.
@@ -21,13 +25,20 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(120);
 /// How long accepting pauses when the system has no more sockets.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `routes` until `stop`; requests that are being answered then are answered to their end.
-pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
+/// Lets `mirror` answer until `stop`; requests that are being answered then are answered to their
+/// end. Bytes that the kernel sends straight from files are counted in `from_files`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    mirror: Mirror,
+    stop: CancellationToken,
+    from_files: Counter,
+) {
     let connections = TaskTracker::new();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((stream, _)) => {
-                connections.spawn(converse(stream, routes.clone(), stop.clone()));
+                let socket = Socket::new(stream, from_files.clone());
+                connections.spawn(converse(socket, mirror.clone(), stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a client could not be let in");
@@ -35,17 +46,20 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
             }
         }
     }
+    drop(listener); // whoever comes now is told at once that nobody is here
     connections.close();
     connections.wait().await;
 }
 
-async fn converse(stream: TcpStream, routes: Router, stop: CancellationToken) {
-    // An answer's head must not wait for its body.
-    let _ = stream.set_nodelay(true);
+async fn converse(socket: Socket, mirror: Mirror, stop: CancellationToken) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(REQUEST_WITHIN);
-    let routes = TowerToHyperService::new(routes);
-    let mut conversation = std::pin::pin!(http.serve_connection(TokioIo::new(stream), routes));
+    let outlet = socket.outlet();
+    let service = service_fn(|request| {
+        let (mirror, outlet) = (mirror.clone(), outlet.clone());
+        async move { Ok::<_, Infallible>(mirror.handle(request, &outlet).await) }
+    });
+    let mut conversation = std::pin::pin!(http.serve_connection(TokioIo::new(socket), service));
     let ended = tokio::select! {
         ended = conversation.as_mut() => ended,
         () = stop.cancelled() => {

@@ -4,6 +4,7 @@
 //! the SHA-256 of the whole, and given to nobody else before that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use content::{Digest, Layout, TaskId};
 use peer::feed::{Feeds, Need};
@@ -76,6 +77,11 @@ impl Lone {
     /// Where a task can be had, as far as clients said.
     pub(crate) fn origins(&self, task: &TaskId) -> Vec<Origin> {
         self.feeds.origins(task)
+    }
+
+    /// For how long a grant of the registry is believed.
+    pub(crate) fn readable_for(&self) -> Duration {
+        self.access.readable_for()
     }
 
     pub(crate) async fn manifest(

@@ -32,7 +32,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         "supernode",
         &["content", "peer", "registry", "schedule", "store", "telemetry", "transport", "wire"],
     ),
-    ("dfdaemon", &["content", "peer", "registry", "store", "telemetry", "transport", "wire"]),
+    (
+        "dfdaemon",
+        &["content", "peer", "registry", "store", "sys", "telemetry", "transport", "wire"],
+    ),
     ("dfget", &["content", "peer", "registry", "telemetry", "wire"]),
     // What starts the programs for tests; no program uses it.
     (
@@ -48,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
+    ("benches", &["content", "testbed"]),
     ("tests", &["content", "dfdaemon", "registry", "supernode", "testbed", "wire"]),
 ];
 

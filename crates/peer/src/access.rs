@@ -80,6 +80,14 @@ impl Access {
             && self.holds.holds(&(repository.clone(), *digest))
     }
 
+    /// For how much longer both facts are believed; nothing if one is not known. Whoever passes
+    /// them on passes this on with them, so that they do not live anew elsewhere.
+    #[must_use]
+    pub fn fresh_for(&self, repository: &Repository, digest: &Digest, caller: &Caller) -> Duration {
+        let readable = self.readable.left(&(repository.clone(), CallerId::of(caller)));
+        readable.min(self.holds.left(&(repository.clone(), *digest)))
+    }
+
     /// The registry gave `digest` of `repository` to `caller`: both facts at once.
     pub fn granted(&self, repository: &Repository, digest: &Digest, caller: &Caller) {
         self.readable.learn((repository.clone(), CallerId::of(caller)));
@@ -167,7 +175,13 @@ impl<K: Hash + Eq> Facts<K> {
     }
 
     fn holds(&self, fact: &K) -> bool {
-        lock(&self.known).get(fact).is_some_and(|learned| learned.elapsed() < self.life)
+        !self.left(fact).is_zero()
+    }
+
+    /// For how much longer the fact is believed.
+    fn left(&self, fact: &K) -> Duration {
+        let learned = lock(&self.known).get(fact).copied();
+        learned.map_or(Duration::ZERO, |learned| self.life.saturating_sub(learned.elapsed()))
     }
 
     fn forget(&self, fact: &K) {
@@ -195,6 +209,7 @@ mod tests {
         let facts = Facts::new(Duration::from_millis(20));
         facts.learn("a");
         assert!(facts.holds(&"a"));
+        assert!(facts.left(&"a") <= Duration::from_millis(20));
         facts.learn("c");
         facts.forget(&"c");
         assert!(!facts.holds(&"c"));

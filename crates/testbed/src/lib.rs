@@ -30,6 +30,7 @@ pub mod ports;
 pub mod process;
 pub mod registry;
 pub mod scripted;
+pub mod spot;
 pub mod tool;
 pub mod web;
 
@@ -42,3 +43,4 @@ pub use nginx::Nginx;
 pub use podman::Podman;
 pub use registry::DockerRegistry;
 pub use scripted::Scripted;
+pub use spot::Spot;

@@ -5,10 +5,31 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use content::Digest;
 
 use super::error::{OciError, failed};
-use super::{Mirror, body, named, unchanged};
+use super::outlet::Outlet;
+use super::{Mirror, body, named, unchanged, warm};
 use crate::gateway::Asked;
 
 impl Mirror {
+    /// A blob that is here whole, verified in this run, and fresh for this client.
+    pub(super) fn warm_blob(
+        &self,
+        asked: &Asked,
+        digest: Digest,
+        headers: &HeaderMap,
+        outlet: &Outlet,
+    ) -> Option<Response<Body>> {
+        let live = self.gateway.fresh(asked, digest)?;
+        let name = digest.to_string();
+        if unchanged(headers, &name) {
+            return None;
+        }
+        let mut response = body::warm(self.gateway.engine(), &live, headers, &name, |ready| {
+            warm::body(ready, outlet.clone(), asked.request_id.clone())
+        })?;
+        named(&mut response, &name, "application/octet-stream");
+        Some(response)
+    }
+
     pub(super) async fn blob(
         &self,
         asked: Asked,

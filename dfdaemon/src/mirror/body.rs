@@ -6,7 +6,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use content::TaskId;
 use futures_util::stream;
-use peer::{Eagerness, Failure, LiveTask, Reader};
+use peer::{Eagerness, Engine, Failure, LiveTask, Reader, Source};
+use store::Ready;
 use wire::control::Priority;
 use wire::request::Kind;
 
@@ -24,25 +25,48 @@ pub(crate) fn ranged(
     request_id: String,
 ) -> Response<Body> {
     let length = live.layout().length();
-    let mut response = Response::new(Body::empty());
-    let (bytes, eagerness) = match range::read(asked_range(headers, name), length) {
-        Part::All => (0..length, Eagerness::All),
-        Part::Some { bytes, open } => {
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            let told = format!("bytes {}-{}/{length}", bytes.start, bytes.end - 1);
-            add_header(response.headers_mut(), "content-range", &told);
-            (bytes, if open { Eagerness::Window } else { Eagerness::All })
-        }
-        Part::Unsatisfiable => return unsatisfiable(length),
-    };
-    let answer = response.headers_mut();
-    answer.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    answer.insert(header::CONTENT_LENGTH, (bytes.end - bytes.start).into());
-    add_header(answer, "etag", &format!("\"{name}\""));
+    let part = range::read(asked_range(headers, name), length);
+    let Some(bytes) = part.bytes(length) else { return unsatisfiable(length) };
+    let open = matches!(part, Part::Some { open: true, .. });
+    let eagerness = if open { Eagerness::Window } else { Eagerness::All };
     let reader = gateway.engine().read(live, bytes, Priority::Pull, eagerness);
     let gateway = Arc::clone(gateway);
     let answer = Answer { reader, gateway, task: live.id(), begun: false, request_id };
-    *response.body_mut() = answer.streamed();
+    described(&part, length, name, answer.streamed())
+}
+
+/// [`ranged`] for a range that needs no reader: the task is whole, and all of the range was
+/// verified in this run. `None` if it is not so.
+pub(super) fn warm(
+    engine: &Engine,
+    live: &Arc<LiveTask>,
+    headers: &HeaderMap,
+    name: &str,
+    body: impl FnOnce(Ready) -> Body,
+) -> Option<Response<Body>> {
+    let length = live.layout().length();
+    let part = range::read(asked_range(headers, name), length);
+    let bytes = part.bytes(length).filter(|_| live.is_whole())?;
+    // What the disk refuses is for the reader to tell.
+    let ready = live.stored().ready(bytes.clone()).ok().flatten()?;
+    engine.metrics().received(Source::Store, bytes.end - bytes.start);
+    Some(described(&part, length, name, body(ready)))
+}
+
+/// The answer's head for `part` of `length` bytes.
+fn described(part: &Part, length: u64, name: &str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let mut count = length;
+    if let Part::Some { bytes, .. } = part {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let told = format!("bytes {}-{}/{length}", bytes.start, bytes.end - 1);
+        add_header(response.headers_mut(), "content-range", &told);
+        count = bytes.end - bytes.start;
+    }
+    let answer = response.headers_mut();
+    answer.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    answer.insert(header::CONTENT_LENGTH, count.into());
+    add_header(answer, "etag", &format!("\"{name}\""));
     response
 }
 

@@ -30,7 +30,8 @@ impl Answers {
         })?;
         let live = self.blob(&asked, digest).await?;
         let task = live.id();
-        let fresh_seconds = self.access.readable_for().as_secs();
+        let fresh = self.access.fresh_for(&asked.repository, &digest, &asked.caller);
+        let fresh_seconds = fresh.as_secs();
         if ask.only_facts {
             return Ok(Opened {
                 statements: vec![

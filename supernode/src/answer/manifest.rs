@@ -49,7 +49,7 @@ impl Answers {
         if let Some(answer) = &answer
             && (ask.head || answer.status == 304)
         {
-            return Ok(self.head(answer));
+            return Ok(self.head(&asked, answer));
         }
         let body = self.body(&asked, digest, request.accept).await?;
         let headers = answer.map(|answer| headers(&answer)).unwrap_or_default();
@@ -62,11 +62,15 @@ impl Answers {
             grants: self.grants(name, &asked, &body.bytes).await,
             body: (!ask.head).then(|| body.bytes.to_vec()),
             headers,
-            fresh_seconds: self.access.readable_for().as_secs(),
+            fresh_seconds: self.fresh_seconds(&asked, &digest),
         })
     }
 
-    fn head(&self, answer: &ManifestAnswer) -> Manifested {
+    fn fresh_seconds(&self, asked: &Asked, digest: &Digest) -> u64 {
+        self.access.fresh_for(&asked.repository, digest, &asked.caller).as_secs()
+    }
+
+    fn head(&self, asked: &Asked, answer: &ManifestAnswer) -> Manifested {
         Manifested {
             failure: None,
             status: u32::from(answer.status),
@@ -76,7 +80,7 @@ impl Answers {
             body: None,
             headers: headers(answer),
             grants: Vec::new(),
-            fresh_seconds: self.access.readable_for().as_secs(),
+            fresh_seconds: self.fresh_seconds(asked, &answer.digest),
         }
     }
 
