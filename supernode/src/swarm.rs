@@ -238,12 +238,6 @@ impl Swarm {
         self.state().claims.signed(task)
     }
 
-    /// Whether the scheduler knows the task.
-    #[must_use]
-    pub fn knows(&self, task: &TaskId) -> bool {
-        self.state().scheduler.layout(task).is_some()
-    }
-
     /// Whether some node, not only the cache, holds pieces of the task.
     #[must_use]
     pub fn is_held_by_nodes(&self, task: &TaskId) -> bool {

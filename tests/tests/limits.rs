@@ -64,14 +64,13 @@ async fn all_have_so_many_connections_and_no_more() -> anyhow::Result<()> {
     rig.supernode.until_nodes(1).await?;
     let greedy = rig.greedy().await?;
     let mut held = Vec::new();
-    let mut refused = 0;
     for _ in 0..6 {
-        match greedy.connect_again().await {
-            Ok(taken) => held.push(taken),
-            Err(_) => refused += 1,
-        }
+        held.extend(greedy.connect_again().await.ok());
     }
-    assert!(held.len() <= 2 && refused >= 4, "{} of 6 were taken", held.len());
+    // One that comes too many may learn it only after its handshake.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let open = held.iter().filter(|(_, connection)| !connection.is_closed()).count();
+    assert_eq!(open, 2, "beside the node's connection and the greedy one's first");
     // Whoever is in stays in.
     rig.pull(&node).await?;
     assert_eq!(rig.supernode.metric("meganeura_supernode_nodes_ready").await?, 1);

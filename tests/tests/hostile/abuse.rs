@@ -351,3 +351,22 @@ async fn a_node_that_does_not_read_is_cut_off() -> anyhow::Result<()> {
     }
     anyhow::bail!("what is said to it piles up")
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_for_what_is_not_there_cost_no_memory() -> anyhow::Result<()> {
+    let rig = rig("").await?;
+    let before = rig.supernode.metric(MEMORY).await?;
+    let host = rig.registry.host();
+    for number in 0..200_u32 {
+        let asked = (0..10_u32).map(|part| {
+            let digest = Digest::of(&[number.to_be_bytes(), part.to_be_bytes()].concat());
+            rig.hostile.open(&host, "demo/app", digest)
+        });
+        let answers = futures_util::future::join_all(asked).await;
+        anyhow::ensure!(answers.iter().all(Result::is_err), "it gave what is not there");
+    }
+    let grown = rig.supernode.metric(MEMORY).await?.saturating_sub(before);
+    println!("2000 questions: grown by {} MiB", grown >> 20);
+    assert!(grown < GROWTH, "the supernode grew by {grown} bytes");
+    rig.pull().await
+}
