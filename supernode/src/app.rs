@@ -7,7 +7,7 @@ use anyhow::Context;
 use content::{Attestor, PieceSet, TaskId};
 use peer::feed::{Belief, FeedEvent, Feeds};
 use peer::serve::Uploader;
-use peer::{Access, Engine, LiveTask, Plan, Upkeep, upkeep};
+use peer::{Access, Engine, LiveTask, Plan, Slots, Upkeep, upkeep};
 use registry::Registries;
 use schedule::{Event, NodeFacts, NodeId};
 use store::Store;
@@ -100,6 +100,9 @@ fn open_door(config: &Config, authority: Arc<Authority>, answers: Answers) -> an
         // A node that died is noticed within seconds, so that its transfers go elsewhere.
         idle_timeout: Duration::from_secs(5),
         keep_alive: Duration::from_secs(1),
+        max_connections: config.nodes.max_connections,
+        max_connections_per_peer: config.nodes.max_connections_per_node.max(1),
+        max_streams: config.nodes.max_streams.max(1),
         ..Limits::supernode()
     };
     let listen = config.nodes.listen;
@@ -108,7 +111,7 @@ fn open_door(config: &Config, authority: Arc<Authority>, answers: Answers) -> an
     let uploader = Uploader::new(
         answers.engine.clone(),
         authority.verifier(),
-        config.nodes.upload_slots as usize,
+        Slots::new(config.nodes.upload_slots, config.nodes.upload_slots_per_node),
         per_second(config.nodes.upload_limit),
     );
     let door = Door {

@@ -193,16 +193,15 @@ impl Engine {
         self.inner.metrics.received(Source::Store, stored);
     }
 
-    /// Takes a task out of memory and, if its bytes are wrong, off the disk.
+    /// Takes a task out of memory and, if its bytes are wrong, off the disk. Who waits for it learns
+    /// why before the bytes go.
     pub fn fail(&self, id: &TaskId, failure: Failure, drop_bytes: bool) {
         let mut live = lock(&self.inner.live);
-        let task = live.remove(id);
+        if let Some(task) = live.remove(id) {
+            task.fail(failure);
+        }
         if drop_bytes {
             self.drop_bytes(id);
-        }
-        drop(live);
-        if let Some(task) = task {
-            task.fail(failure);
         }
     }
 
@@ -210,12 +209,11 @@ impl Engine {
     /// for it from now on begins with nothing, and what still comes in goes nowhere.
     pub(crate) fn discard(&self, task: &Arc<LiveTask>, failure: Failure) {
         let mut live = lock(&self.inner.live);
+        task.fail(failure);
         if live.get(&task.id()).is_some_and(|present| Arc::ptr_eq(present, task)) {
             live.remove(&task.id());
             self.drop_bytes(&task.id());
         }
-        drop(live);
-        task.fail(failure);
     }
 
     fn drop_bytes(&self, id: &TaskId) {

@@ -8,7 +8,7 @@
 //! - [`live`]: what is known of it and who waits; [`demand`]: what they want together;
 //!   [`plan`]: who gets what is missing;
 //! - [`feed`], [`origin`]: from the registry; [`fetch`]: from a peer;
-//! - `hashing`: the one SHA-256 pass; [`serve`]: to others; [`peers`]: who they are;
+//! - `hashing`: the one SHA-256 pass; [`serve`]: to others, within [`slots`]; [`peers`]: who they are;
 //! - [`upkeep`]: what is to be done now and then, [`scrub`] among it; [`cache`]: what an operator asks
 //!   of the store.
 
@@ -30,6 +30,7 @@ pub mod plan;
 pub mod reader;
 pub mod scrub;
 pub mod serve;
+pub mod slots;
 pub mod upkeep;
 
 pub use access::Access;
@@ -40,4 +41,5 @@ pub use live::{End, LiveTask};
 pub use metrics::{Metrics, Source};
 pub use plan::{NoPlan, Plan};
 pub use reader::{Eagerness, Reader};
+pub use slots::Slots;
 pub use upkeep::{StoreOptions, Upkeep};

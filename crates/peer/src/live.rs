@@ -315,22 +315,18 @@ impl LiveTask {
         }
     }
 
-    /// Why the task's bytes cannot be had: because it failed, or else what `seen` tells. A task
-    /// that fails is removed too, and a reader may see either first.
-    pub(crate) fn cause(&self, seen: impl FnOnce() -> String) -> Failure {
-        match &*self.end.borrow() {
-            End::Failed(failure) => failure.clone(),
-            End::Open | End::Whole => Failure::new(Kind::Other, seen()),
+    /// Why the task's bytes cannot be had: because it failed, or else `seen`. A task that fails is
+    /// removed and stopped too, and a reader may see that before it is told why.
+    pub(crate) async fn cause(&self, seen: impl Into<String>) -> Failure {
+        match tokio::time::timeout(TELL_WITHIN, self.until_whole()).await {
+            Ok(Err(failure)) => failure,
+            _ => Failure::new(Kind::Other, seen),
         }
     }
 
     /// Why a task was stopped: the failure that is being told just now, if it is one.
     pub(crate) async fn why_stopped(&self) -> Failure {
-        let told = tokio::time::timeout(TELL_WITHIN, self.until_whole()).await;
-        match told {
-            Ok(Err(failure)) => failure,
-            _ => Failure::new(Kind::Other, "nobody wants the task any more"),
-        }
+        self.cause("nobody wants the task any more").await
     }
 
     /// Waits until piece `index` is here, or the task failed.
@@ -350,7 +346,7 @@ impl LiveTask {
                 changed = end.changed() => changed.is_err(),
             };
             if gone {
-                return Err(self.cause(|| "the task was removed from the store".to_owned()));
+                return Err(self.cause("the task was removed from the store").await);
             }
         }
     }

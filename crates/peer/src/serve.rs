@@ -4,10 +4,9 @@
 //! supernode's cache.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use content::{PieceProof, Verifier};
-use tokio::sync::Semaphore;
 use transport::{Connection, PeerIdentity, Stream, TransportError};
 use wire::data::{Describe, Description, Fetch, KnownPeer, PieceHeader, Verdict};
 
@@ -15,31 +14,30 @@ use crate::engine::Engine;
 use crate::limits::Limiter;
 use crate::live::{End, LiveTask};
 use crate::peers::reachable;
+use crate::slots::Slots;
 
 /// The most pieces that one request may ask for: a run is bounded, so that nobody holds a slot for
 /// long.
 const MAX_RUN: u32 = 256;
+
+/// A receiver that has not taken a piece after so long keeps a slot from others, and is given up.
+const TAKEN_WITHIN: Duration = Duration::from_secs(20);
 
 /// Serves pieces within limits.
 #[derive(Debug)]
 pub struct Uploader {
     engine: Engine,
     verifier: Verifier,
-    slots: Semaphore,
+    slots: Slots,
     limiter: Limiter,
 }
 
 impl Uploader {
-    /// Serves what `engine` holds: at most `slots` runs at once, at most `bytes_per_second` (0: no
-    /// limit).
+    /// Serves what `engine` holds: as many runs at once as there are `slots`, at most
+    /// `bytes_per_second` (0: no limit).
     #[must_use]
-    pub fn new(engine: Engine, verifier: Verifier, slots: usize, bytes_per_second: u64) -> Self {
-        Self {
-            engine,
-            verifier,
-            slots: Semaphore::new(slots),
-            limiter: Limiter::new(bytes_per_second),
-        }
+    pub fn new(engine: Engine, verifier: Verifier, slots: Slots, bytes_per_second: u64) -> Self {
+        Self { engine, verifier, slots, limiter: Limiter::new(bytes_per_second) }
     }
 
     /// Answers a request for a run of pieces.
@@ -59,7 +57,7 @@ impl Uploader {
         if ask.end < ask.first || ask.end - ask.first > MAX_RUN {
             return stream.send(&refusal(Verdict::Missing, ask.first)).await;
         }
-        let Ok(_slot) = self.slots.try_acquire() else {
+        let Some(_slot) = self.slots.take(&peer.name) else {
             return stream.send(&refusal(Verdict::Busy, ask.first)).await;
         };
         let _lease = live.stored().lease();
@@ -75,10 +73,14 @@ impl Uploader {
                 length: piece.len() as u64,
                 proof: PieceProof::of(&piece).to_bytes(),
             };
-            stream.send(&header).await?;
             self.limiter.take(piece.len()).await;
             let length = piece.len() as u64;
-            stream.send_bytes(piece).await?;
+            let sending = async {
+                stream.send(&header).await?;
+                stream.send_bytes(piece).await
+            };
+            let sent = tokio::time::timeout(TAKEN_WITHIN, sending).await;
+            sent.map_err(|_| TransportError::Timeout)??;
             self.engine.metrics().sent(length);
         }
         Ok(())

@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use content::{Digest, PieceSet, Verifier};
 use tokio::task::JoinHandle;
-use transport::{Connection, Endpoint, Expect, Limits, SendHalf, Stream};
+use transport::{Connection, Endpoint, Expect, Identity, Limits, SendHalf, Stream};
 use wire::control::{FromNode, FromSupernode, Has, Hello, Lease, NodeSays, SupernodeSays};
 use wire::data::{Describe, Description, Fetch, PieceHeader, Verdict};
 use wire::request::{Asks, Control, Open, Opened, Place, Request};
@@ -61,9 +61,7 @@ impl Hostile {
         bytes: Bytes,
     ) -> anyhow::Result<Self> {
         let identity = transport::join(&supernode.join().parse()?, name).await?;
-        // Little room, so that what it does not read soon waits with the supernode.
-        let limits = Limits { stream_window: 128 << 10, ..Limits::default() };
-        let endpoint = Endpoint::bind("127.0.0.1:0".parse()?, identity, limits)?;
+        let endpoint = bind(identity)?;
         let liar = Liar::new(manner, bytes);
         tokio::spawn(liar::serve(endpoint.clone(), liar.clone()));
         let connection = reach(&endpoint, supernode).await?;
@@ -175,6 +173,40 @@ impl Hostile {
         Ok(ended.context("the supernode goes on with the conversation")??)
     }
 
+    /// One more connection to the supernode, from one more endpoint of the same name. The
+    /// connection lasts as long as the endpoint.
+    ///
+    /// # Errors
+    /// If the supernode does not take it.
+    pub async fn connect_again(&self) -> anyhow::Result<(Endpoint, Connection)> {
+        let endpoint = bind(self.endpoint.identity())?;
+        let address = self.supernode.remote().to_string();
+        let connection = endpoint.connect(&address, Expect::Supernode).await?;
+        Ok((endpoint, connection))
+    }
+
+    /// Asks the supernode's cache for 16 pieces and takes none of them. The pieces wait with the
+    /// supernode for as long as the stream is kept.
+    ///
+    /// # Errors
+    /// If the supernode does not begin to answer.
+    pub async fn hold(
+        &self,
+        task: &str,
+        ticket: Option<SignedTicket>,
+    ) -> anyhow::Result<(Verdict, Stream)> {
+        let request = ask(Asks::Fetch(Fetch {
+            task: task.to_owned(),
+            first: 0,
+            end: 16,
+            ticket,
+            priority: 1,
+        }));
+        let mut stream = self.supernode.open(&request).await?;
+        let header = tokio::time::timeout(PATIENCE, stream.recv::<PieceHeader>()).await??;
+        Ok((header.context("no header")?.verdict(), stream))
+    }
+
     /// Reads nothing more of what the supernode says.
     pub fn stop_reading(&self) {
         self.deaf.store(true, Ordering::Relaxed);
@@ -280,6 +312,12 @@ impl Hostile {
         let expect = Expect::Node(node.name().to_owned());
         Ok(self.endpoint.connect(&node.peers().to_string(), expect).await?)
     }
+}
+
+/// An endpoint with little room, so that what it does not read soon waits with the sender.
+fn bind(identity: Identity) -> anyhow::Result<Endpoint> {
+    let limits = Limits { stream_window: 128 << 10, ..Limits::default() };
+    Ok(Endpoint::bind("127.0.0.1:0".parse()?, identity, limits)?)
 }
 
 /// A connection to the supernode, which may just be getting ready.

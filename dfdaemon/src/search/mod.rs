@@ -195,13 +195,17 @@ impl Round<'_> {
     /// Takes what is missing from whoever has it. Says whether there is hope: a peer that holds
     /// something, or an origin.
     async fn take(&mut self, missing: PieceSet, reader_at: PieceIndex, priority: Priority) -> bool {
+        // Counted before the others are asked: of two who read at once, each would else see itself
+        // ahead for ever.
+        let provisional = self.live.local().len().saturating_sub(self.live.present().len());
         let holders = self.search.holders(self.live).await;
         let shares = share(self.live, &holders, &missing);
         let mut rest = missing;
         for pieces in &shares {
             rest.difference_with(pieces);
         }
-        let hope = self.origin(rest, reader_at, &holders) || !holders.is_empty();
+        let mine = self.is_mine(provisional, reader_at, &holders);
+        let hope = self.origin(rest, reader_at, mine) || !holders.is_empty();
         for (holder, _) in holders.iter().zip(&shares).filter(|(_, share)| !share.is_empty()) {
             if holder.whole {
                 self.believed.insert(holder.connection.peer().name.clone());
@@ -215,18 +219,22 @@ impl Round<'_> {
         hope
     }
 
-    /// Reads `rest` from the origin, if it is this node's turn. Says whether somebody knows where
-    /// it is.
-    fn origin(&mut self, rest: PieceSet, reader_at: PieceIndex, holders: &[Holder]) -> bool {
-        let lone = &self.search.lone;
-        let others: Vec<_> = holders.iter().filter_map(|holder| holder.candidate.clone()).collect();
+    /// Whether it is this node's turn to read the origin.
+    fn is_mine(&mut self, provisional: u32, reader_at: PieceIndex, holders: &[Holder]) -> bool {
         if self.read != reader_at {
             self.read = reader_at;
             self.election.moved();
         }
-        let provisional = self.live.local().len().saturating_sub(self.live.present().len());
+        let others: Vec<_> = holders.iter().filter_map(|holder| holder.candidate.clone()).collect();
         let mine = self.election.is_mine(provisional, &others, Instant::now());
-        tracing::debug!(task = %self.live.id(), missing = rest.len(), peers = holders.len(), mine, "searched");
+        tracing::debug!(task = %self.live.id(), peers = holders.len(), mine, "searched");
+        mine
+    }
+
+    /// Reads `rest` from the origin, if it is this node's turn. Says whether somebody knows where
+    /// it is.
+    fn origin(&self, rest: PieceSet, reader_at: PieceIndex, mine: bool) -> bool {
+        let lone = &self.search.lone;
         if rest.is_empty() || !mine {
             lone.need(self.live.id(), Need::default());
             return true;

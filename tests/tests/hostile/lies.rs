@@ -116,3 +116,39 @@ async fn one_byte_a_second_harms_nobody() -> anyhow::Result<()> {
 async fn claimed_pieces_that_are_not_there_harm_nobody() -> anyhow::Result<()> {
     pull_past(Manner::Missing).await.map(drop)
 }
+
+/// Pulls past a liar of this manner that stands among honest holders: the cache and a node.
+async fn pull_among_honest(manner: Manner) -> anyhow::Result<()> {
+    let bed = Bed::new()?;
+    let registry = bed.registry().start().await?;
+    let image = Image::random(&[20 << 20]);
+    registry.push("demo/app", "v1", &image).await?;
+    let supernode = bed.supernode(&registry.site()).await?;
+    let honest = bed.node("honest", &supernode).await?;
+    honest.pull(&registry.host(), "demo/app", "v1").await?;
+    let mut liar = Hostile::join(&supernode, "liar", manner, image.layers()[0].clone()).await?;
+    let opened = liar.open(&registry.host(), "demo/app", image.layer(0)).await?;
+    liar.claim(opened.statements).await?;
+    liar.say(NodeSays::Told(Told {})).await?;
+    supernode.until_nodes(2).await?;
+    let victim = bed.node("victim", &supernode).await?;
+    let started = Instant::now();
+    let pulled = victim.pull(&registry.host(), "demo/app", "v1").await?;
+    let took = started.elapsed();
+    println!("{manner:?} among honest: pulled in {took:?}, it was asked {} times", liar.asked());
+    assert!(pulled == image.layers());
+    assert!(liar.asked() > 0, "nobody asked the liar, so nothing was tested");
+    // What the liar was asked for is asked of others long before it is given up.
+    assert!(took < Duration::from_secs(8), "the liar held it up for {took:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_among_honest_holders_is_gone_round() -> anyhow::Result<()> {
+    pull_among_honest(Manner::Silent).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trickle_among_honest_holders_is_gone_round() -> anyhow::Result<()> {
+    pull_among_honest(Manner::Trickle).await
+}
