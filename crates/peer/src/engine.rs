@@ -216,6 +216,15 @@ impl Engine {
         }
     }
 
+    /// Whether another has taken the place of `task` here: what befell the one is no matter of the
+    /// other.
+    #[must_use]
+    pub fn is_replaced(&self, task: &Arc<LiveTask>) -> bool {
+        let live = lock(&self.inner.live);
+        live.get(&task.id())
+            .is_some_and(|present| !Arc::ptr_eq(present, task) && !present.has_failed())
+    }
+
     fn drop_bytes(&self, id: &TaskId) {
         if let Err(error) = self.inner.store.remove(id) {
             tracing::warn!(task = %id, %error, "a failed task could not be removed");

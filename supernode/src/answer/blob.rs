@@ -108,8 +108,9 @@ impl Answers {
         }
         let task = live.id();
         self.swarm.know(task, live.layout(), live.present());
-        let swarm = self.swarm.clone();
-        let mut end = live.end();
+        let (swarm, engine) = (self.swarm.clone(), self.engine.clone());
+        // Weak, so that a task that only we know of may be let go.
+        let (former, mut end) = (Arc::downgrade(live), live.end());
         tokio::spawn(async move {
             loop {
                 let now = end.borrow_and_update().clone();
@@ -117,7 +118,14 @@ impl Answers {
                     End::Whole => return swarm.whole(task),
                     End::Failed(failure) => {
                         tracing::warn!(%task, error = %failure, "a task came to nothing");
-                        return swarm.fail(task, &failure);
+                        let replaced = former
+                            .upgrade()
+                            .map_or_else(|| engine.is_live(&task), |it| engine.is_replaced(&it));
+                        // Whoever has begun it anew does not suffer from its former life.
+                        if !replaced {
+                            swarm.fail(task, &failure);
+                        }
+                        return;
                     }
                     End::Open if end.changed().await.is_err() => return,
                     End::Open => {}
