@@ -135,7 +135,7 @@ impl Feeds {
             return Ok(live);
         }
         let described = self.inner.ask(&feed, &origin).await;
-        if described.is_err() {
+        if described.is_err() && self.inner.is_present(&feed) {
             lock(&self.inner.feeds).remove(&id);
         }
         described
@@ -274,6 +274,11 @@ impl Feeds {
 }
 
 impl Inner {
+    /// Whether the feed is its task's still: one that was forgotten has no say any more.
+    fn is_present(&self, feed: &Arc<Feed>) -> bool {
+        lock(&self.feeds).get(&feed.id).is_some_and(|present| Arc::ptr_eq(present, feed))
+    }
+
     async fn ask(&self, feed: &Arc<Feed>, origin: &Origin) -> Result<Arc<LiveTask>, Failure> {
         let stream = OriginStream::open(&self.registries, origin, 0).await?;
         self.begin(feed, origin, stream).await
@@ -342,12 +347,16 @@ impl Drop for Waiting {
 /// Streams what is needed until nothing is.
 async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
     loop {
+        if !inner.is_present(&feed) {
+            *lock(&feed.running) = false;
+            return;
+        }
         // Looked up anew each time: a task that failed may have begun again.
         let live = match inner.task_of(&feed).await {
             Ok(live) => live,
             Err(failure) => {
                 *lock(&feed.running) = false;
-                let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
+                failed(&inner, &feed, failure);
                 return;
             }
         };
@@ -359,10 +368,20 @@ async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
             live.fail(failure);
             return;
         }
-        if next(&feed, &live, 0).is_none() {
+        // A task that failed lacks all its bytes; it is for those who ask again to begin it again.
+        let over = live.has_failed() && !inner.engine.is_live(&feed.id);
+        if over || next(&feed, &live, 0).is_none() {
             *running = false;
             return;
         }
+    }
+}
+
+/// Tells of a failure, unless it is that of a former life of the task.
+fn failed(inner: &Inner, feed: &Arc<Feed>, failure: Failure) {
+    if inner.is_present(feed) {
+        // Nobody listens only when the process ends.
+        let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
     }
 }
 

@@ -196,9 +196,15 @@ impl Driver {
     /// The supernode does not know that this node may have a task: it is told again.
     pub(super) fn reopen(&mut self, connection: &Connection, task: TaskId) {
         self.introduced.remove(&task);
-        if self.wants.contains_key(&task) {
+        if self.want(task).is_some() {
             self.introduce(connection, task);
         }
+    }
+
+    /// What is wanted of a task now. What was told of it last may be the wish of readers who have
+    /// just been told that it failed: nobody is to ask the origin anew for them.
+    fn want(&self, task: TaskId) -> Option<Want> {
+        self.parts.engine.live(&task).and_then(|live| live.want())
     }
 
     /// The demand on a task changed: what it is now counts, for a task that failed and began again
@@ -208,7 +214,7 @@ impl Driver {
         task: TaskId,
         connection: Option<&Connection>,
     ) -> Option<(TaskId, Option<Want>)> {
-        let want = self.parts.engine.live(&task).and_then(|live| live.want());
+        let want = self.want(task);
         match want {
             Some(want) => self.wants.insert(task, want),
             None => {
@@ -251,7 +257,7 @@ impl Driver {
             Told::NotTaken(task) => {
                 self.introducing.remove(task);
                 self.not_taken.insert(*task);
-                if let Some(connection) = connection.filter(|_| self.wants.contains_key(task)) {
+                if let Some(connection) = connection.filter(|_| self.want(*task).is_some()) {
                     self.introduce(connection, *task);
                 }
                 None
