@@ -20,7 +20,7 @@ use wire::request::Kind;
 use crate::access::CallerId;
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::live::{LiveTask, lock};
+use crate::live::{End, LiveTask, lock};
 use crate::metrics::Source;
 use crate::origin::{Origin, OriginStream, RegistryOrigin};
 use crate::reader::Eagerness;
@@ -76,6 +76,19 @@ struct Feed {
     /// How many wait for all of it, whatever the scheduler needs.
     inline: AtomicUsize,
     running: Mutex<bool>,
+    /// How the task ended that was last fed.
+    end: Mutex<Option<watch::Receiver<End>>>,
+}
+
+impl Feed {
+    fn follow(&self, live: &LiveTask) {
+        *lock(&self.end) = Some(live.end());
+    }
+
+    /// Whether the task that was last fed came to nothing.
+    fn has_failed(&self) -> bool {
+        lock(&self.end).as_ref().is_some_and(|end| matches!(*end.borrow(), End::Failed(_)))
+    }
 }
 
 /// An open stream, and in whose name it was asked for.
@@ -234,6 +247,7 @@ impl Feeds {
                 need: watch::Sender::default(),
                 inline: AtomicUsize::new(0),
                 running: Mutex::default(),
+                end: Mutex::default(),
             })
         });
         let mut askers = lock(&feed.askers);
@@ -294,6 +308,7 @@ impl Inner {
             .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
         let live = self.engine.create(feed.id, layout, stream.media_type())?;
         *feed.open.lock().await = Some(Open { origin: origin.clone(), stream });
+        feed.follow(&live);
         // It may have been forgotten meanwhile, with a former attempt at the task.
         lock(&self.feeds).entry(feed.id).or_insert_with(|| Arc::clone(feed));
         let _ = feed.granted_to.set(CallerId::of(origin.caller()));
@@ -347,7 +362,9 @@ impl Drop for Waiting {
 /// Streams what is needed until nothing is.
 async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
     loop {
-        if !inner.is_present(&feed) {
+        // A task that failed lacks all its bytes; it is for those who ask again to begin it again.
+        let over = feed.has_failed() && inner.engine.live(&feed.id).is_none();
+        if over || !inner.is_present(&feed) {
             *lock(&feed.running) = false;
             return;
         }
@@ -360,6 +377,7 @@ async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
                 return;
             }
         };
+        feed.follow(&live);
         let streamed = stream(&inner, &feed, &live).await;
         // Deciding to stop and being told of a new need must not cross.
         let mut running = lock(&feed.running);
@@ -368,9 +386,7 @@ async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
             live.fail(failure);
             return;
         }
-        // A task that failed lacks all its bytes; it is for those who ask again to begin it again.
-        let over = live.has_failed() && !inner.engine.is_live(&feed.id);
-        if over || next(&feed, &live, 0).is_none() {
+        if next(&feed, &live, 0).is_none() {
             *running = false;
             return;
         }
