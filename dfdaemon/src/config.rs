@@ -129,7 +129,7 @@ impl Default for Peers {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 65002)),
             address: None,
-            upload_slots: 8,
+            upload_slots: 32,
             upload_limit: Rate::default(),
             download_limit: Rate::default(),
             zone: String::new(),

@@ -5,13 +5,15 @@
 //! Either way a task has at most one stream from the origin, opened once when its length is learned
 //! and read on from there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 use content::statement::Said;
 use content::{Attestor, Layout, PieceIndex, PieceSet, Provisional, Statement, TaskId, Unverified};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use registry::{Caller, Registries};
 use tokio::sync::{OnceCell, mpsc, watch};
 use wire::control::Priority;
@@ -310,22 +312,102 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let mut open = feed.open.lock().await.take();
     let mut position = open.as_ref().map_or(0, |stream| layout_position(stream, size));
     inner.engine.hash(live, None);
+    // What has come is kept while the next piece comes: neither waits for the other.
+    let mut keeping = Keeping { running: FuturesUnordered::new(), pieces: BTreeSet::new() };
     while let Some(index) = next(feed, live, position) {
         if let End::Failed(failure) = &*live.end().borrow() {
             return Err(failure.clone());
         }
+        if keeping.has(index) {
+            keeping.all().await?;
+            continue;
+        }
         let start = u64::from(index) * size;
-        let mut stream = match open.take() {
-            Some(stream) if stream.at() == start => stream,
-            _ => reopen(inner, feed, start, layout.length()).await?,
+        let taken = async {
+            let mut stream = match open.take() {
+                Some(stream) if stream.at() == start => stream,
+                _ => reopen(inner, feed, start, layout.length()).await?,
+            };
+            let bytes = stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await?;
+            Ok((stream, bytes))
         };
-        let bytes = stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await?;
-        keep(inner, live, index, bytes).await?;
-        let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
+        let (stream, bytes) = match keeping.during(taken).await {
+            Ok(taken) => taken,
+            Err(failure) => {
+                keeping.all().await?;
+                return Err(failure);
+            }
+        };
+        keeping.begin(index, keep_and_tell(inner, feed, live, index, bytes)).await?;
         position = index + 1;
         open = (position < layout.pieces()).then_some(stream);
     }
-    Ok(())
+    keeping.all().await
+}
+
+/// Pieces that have come and are not stored yet.
+struct Keeping<F> {
+    running: FuturesUnordered<F>,
+    pieces: BTreeSet<PieceIndex>,
+}
+
+/// So many pieces at most wait to be stored: a disk slower than the origin slows the origin down.
+const KEEPING: usize = 4;
+
+impl<F: Future<Output = Result<PieceIndex, Failure>>> Keeping<F> {
+    fn has(&self, index: PieceIndex) -> bool {
+        self.pieces.contains(&index)
+    }
+
+    async fn begin(&mut self, index: PieceIndex, keep: F) -> Result<(), Failure> {
+        while self.running.len() >= KEEPING {
+            self.one().await?;
+        }
+        self.pieces.insert(index);
+        self.running.push(keep);
+        Ok(())
+    }
+
+    /// Does something else meanwhile.
+    async fn during<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                kept = self.one(), if !self.running.is_empty() => kept?,
+            }
+        }
+    }
+
+    async fn one(&mut self) -> Result<(), Failure> {
+        if let Some(kept) = self.running.next().await {
+            self.pieces.remove(&kept?);
+        }
+        Ok(())
+    }
+
+    async fn all(&mut self) -> Result<(), Failure> {
+        while !self.running.is_empty() {
+            self.one().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn keep_and_tell(
+    inner: &Inner,
+    feed: &Feed,
+    live: &Arc<LiveTask>,
+    index: PieceIndex,
+    bytes: Unverified,
+) -> Result<PieceIndex, Failure> {
+    keep(inner, live, index, bytes).await?;
+    // Nobody listens only when the process ends.
+    let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
+    Ok(index)
 }
 
 fn layout_position(stream: &OriginStream, size: u64) -> PieceIndex {

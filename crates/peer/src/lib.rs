@@ -24,6 +24,7 @@ pub mod origin;
 pub mod plan;
 pub mod reader;
 pub mod serve;
+pub mod turns;
 
 pub use access::Access;
 pub use demand::Want;

@@ -3,9 +3,11 @@
 //! Step 7 of the walk, seen from the parent. The same code serves from a node and from the
 //! supernode's cache.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use content::{PieceProof, Verifier};
 use tokio::sync::Semaphore;
 use transport::{PeerIdentity, Stream, TransportError};
@@ -14,10 +16,18 @@ use wire::data::{Describe, Description, Fetch, PieceHeader, Verdict};
 use crate::engine::Engine;
 use crate::limits::Limiter;
 use crate::live::LiveTask;
+use crate::turns::{Turn, Turns};
 
 /// The most pieces that one request may ask for: a run is bounded, so that nobody holds a slot for
 /// long.
 const MAX_RUN: u32 = 256;
+
+/// So many runs at a time share the uplink; the others wait their turn. One waits for its receiver
+/// now and then, so it takes a few to fill a link.
+const AT_ONCE: usize = 4;
+
+/// A receiver that takes a piece for so long does not hold up others.
+const STUCK: Duration = Duration::from_millis(250);
 
 /// Serves pieces within limits.
 #[derive(Debug)]
@@ -25,6 +35,7 @@ pub struct Uploader {
     engine: Engine,
     verifier: Verifier,
     slots: Semaphore,
+    turns: Turns,
     limiter: Limiter,
 }
 
@@ -37,6 +48,7 @@ impl Uploader {
             engine,
             verifier,
             slots: Semaphore::new(slots),
+            turns: Turns::new(AT_ONCE),
             limiter: Limiter::new(bytes_per_second),
         }
     }
@@ -61,6 +73,7 @@ impl Uploader {
         let Ok(_slot) = self.slots.try_acquire() else {
             return stream.send(&refusal(Verdict::Busy, ask.first)).await;
         };
+        let mut turn = Some(self.turns.wait(ask.priority()).await);
         let _lease = live.stored().lease();
         for index in ask.first..ask.end {
             // A disk that cannot be read has nothing to give; readiness tells of it elsewhere.
@@ -77,7 +90,7 @@ impl Uploader {
             stream.send(&header).await?;
             self.limiter.take(piece.len()).await;
             let length = piece.len() as u64;
-            stream.send_bytes(piece).await?;
+            send(stream, piece, &mut turn).await?;
             self.engine.metrics().sent(length);
         }
         Ok(())
@@ -125,6 +138,22 @@ impl Uploader {
             .map_err(|error| refused(&error))?;
         self.engine.live(&id).ok_or(Verdict::Missing)
     }
+}
+
+/// Sends a piece. Whoever takes it too slowly to fill the link lets others have a turn beside it.
+async fn send(
+    stream: &mut Stream,
+    piece: Bytes,
+    turn: &mut Option<Turn>,
+) -> Result<(), TransportError> {
+    let mut sending = pin!(stream.send_bytes(piece));
+    if turn.is_some() {
+        match tokio::time::timeout(STUCK, &mut sending).await {
+            Ok(sent) => return sent,
+            Err(_) => *turn = None,
+        }
+    }
+    sending.await
 }
 
 fn refusal(verdict: Verdict, index: u32) -> PieceHeader {
