@@ -5,13 +5,15 @@
 //! Either way a task has at most one stream from the origin, opened once when its length is learned
 //! and read on from there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 use content::statement::Said;
 use content::{Attestor, Layout, PieceIndex, PieceSet, Provisional, Statement, TaskId, Unverified};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use registry::{Caller, Registries, RequestId};
 use tokio::sync::{OnceCell, mpsc, watch};
 use wire::control::Priority;
@@ -408,34 +410,111 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let mut position = open.as_ref().map_or(0, |open| layout_position(&open.stream, size));
     let mut last = nowhere();
     inner.engine.hash(live, None);
+    // What has come is kept while the next piece comes: neither waits for the other.
+    let mut keeping = Keeping { running: FuturesUnordered::new(), pieces: BTreeSet::new() };
     while let Some(index) = next(feed, live, position) {
         if live.is_over() {
             return Err(live.why_stopped().await);
         }
+        if keeping.has(index) {
+            keeping.all().await?;
+            continue;
+        }
         let start = u64::from(index) * size;
-        let mut reading = match open.take() {
-            Some(open) if open.stream.at() == start => open,
-            _ => reopen(inner, feed, start, layout.length(), &last).await?,
+        let taken = async {
+            let mut reading = match open.take() {
+                Some(open) if open.stream.at() == start => open,
+                _ => reopen(inner, feed, start, layout.length(), &last).await?,
+            };
+            let bytes = reading.stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await;
+            Ok((reading, bytes))
         };
-        let bytes = match reading.stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await {
-            Ok(bytes) => bytes,
-            Err(failure) if failure.is_denial() => {
+        let (reading, bytes) = match keeping.during(taken).await {
+            Ok((reading, Ok(bytes))) => (reading, bytes),
+            Ok((reading, Err(failure))) if failure.is_denial() => {
                 // A credential ended on the way; another asker's may be good still.
                 turn_away(inner, feed, &reading.origin);
                 last = failure;
                 continue;
             }
-            Err(failure) => return Err(failure),
+            Ok((_, Err(failure))) | Err(failure) => {
+                keeping.all().await?;
+                return Err(failure);
+            }
         };
         if live.is_over() {
             return Err(live.why_stopped().await);
         }
-        keep(inner, live, index, bytes).await?;
-        let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
+        keeping.begin(index, keep_and_tell(inner, feed, live, index, bytes)).await?;
         position = index + 1;
         open = (position < layout.pieces()).then_some(reading);
     }
-    Ok(())
+    keeping.all().await
+}
+
+/// Pieces that have come and are not stored yet.
+struct Keeping<F> {
+    running: FuturesUnordered<F>,
+    pieces: BTreeSet<PieceIndex>,
+}
+
+/// So many pieces at most wait to be stored: a disk slower than the origin slows the origin down.
+const KEEPING: usize = 4;
+
+impl<F: Future<Output = Result<PieceIndex, Failure>>> Keeping<F> {
+    fn has(&self, index: PieceIndex) -> bool {
+        self.pieces.contains(&index)
+    }
+
+    async fn begin(&mut self, index: PieceIndex, keep: F) -> Result<(), Failure> {
+        while self.running.len() >= KEEPING {
+            self.one().await?;
+        }
+        self.pieces.insert(index);
+        self.running.push(keep);
+        Ok(())
+    }
+
+    /// Does something else meanwhile.
+    async fn during<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                kept = self.one(), if !self.running.is_empty() => kept?,
+            }
+        }
+    }
+
+    async fn one(&mut self) -> Result<(), Failure> {
+        if let Some(kept) = self.running.next().await {
+            self.pieces.remove(&kept?);
+        }
+        Ok(())
+    }
+
+    async fn all(&mut self) -> Result<(), Failure> {
+        while !self.running.is_empty() {
+            self.one().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn keep_and_tell(
+    inner: &Inner,
+    feed: &Feed,
+    live: &Arc<LiveTask>,
+    index: PieceIndex,
+    bytes: Unverified,
+) -> Result<PieceIndex, Failure> {
+    keep(inner, live, index, bytes).await?;
+    // Nobody listens only when the process ends.
+    let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
+    Ok(index)
 }
 
 /// The origin serves this asker no more: it is not asked in its name again, and what the asker was

@@ -31,6 +31,7 @@ pub mod reader;
 pub mod scrub;
 pub mod serve;
 pub mod slots;
+pub mod turns;
 pub mod upkeep;
 
 pub use access::Access;

@@ -64,6 +64,12 @@ async fn talk(
     loop {
         driver.search();
         tokio::select! {
+            // A lease's end before the reader that went on because of it: the other way round, the
+            // supernode would take back a lease that is done.
+            biased;
+            Some(running) = driver.ended.recv() => {
+                say(out, ended(driver, running)).await?;
+            }
             message = heard.recv() => match message {
                 Some(message) => {
                     if let Some(reply) = hear(driver, connection, message) {
@@ -81,9 +87,6 @@ async fn talk(
                 if let Some((task, want)) = driver.note(&told, Some(connection)) {
                     say(out, wanted(task, want)).await?;
                 }
-            }
-            Some(running) = driver.ended.recv() => {
-                say(out, ended(driver, running)).await?;
             }
         }
     }
