@@ -8,15 +8,16 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use content::{Digest, Layout, PieceBook, SignedStatement, Statement, TaskId, Verifier};
-use store::Store;
+use store::{CreateError, Store};
 use wire::control::Priority;
 use wire::data::KnownPeer;
 use wire::request::Kind;
 
 use crate::failure::Failure;
 use crate::hashing;
-use crate::live::{self, LiveTask, lock};
+use crate::live::{self, Around, LiveTask, Sweep, lock};
 use crate::metrics::{Metrics, Source};
+use crate::passing::Budget;
 use crate::plan::Plan;
 use crate::reader::{Eagerness, Reader};
 
@@ -33,7 +34,12 @@ struct Inner {
     metrics: Metrics,
     live: Mutex<HashMap<TaskId, Arc<LiveTask>>>,
     peers: Mutex<HashMap<TaskId, Vec<KnownPeer>>>,
+    /// Memory for what the store does not keep.
+    budget: Arc<Budget>,
 }
+
+/// So much memory is for what the store does not keep, of all tasks together.
+const UNKEPT: u64 = 64 << 20;
 
 /// So many peers are remembered for a task, to turn to when the supernode is away.
 const KNOWN_PEERS: usize = 32;
@@ -58,6 +64,7 @@ impl Engine {
                 metrics,
                 live: Mutex::default(),
                 peers: Mutex::default(),
+                budget: Budget::new(UNKEPT),
             }),
         }
     }
@@ -91,7 +98,7 @@ impl Engine {
     #[must_use]
     pub fn live(&self, id: &TaskId) -> Option<Arc<LiveTask>> {
         let mut live = lock(&self.inner.live);
-        if let Some(task) = live.get(id).filter(|task| !task.has_failed()) {
+        if let Some(task) = live.get(id).filter(|task| task.is_open_to_more()) {
             return Some(Arc::clone(task));
         }
         let stored = self.inner.store.task(id)?;
@@ -134,15 +141,19 @@ impl Engine {
         let mut live = lock(&self.inner.live);
         if let Some(task) = live.get(&id)
             && task.layout() == layout
-            && !task.has_failed()
+            && task.is_open_to_more()
         {
             return Ok(Arc::clone(task));
         }
-        let stored = self
-            .inner
-            .store
-            .create(id, layout, media_type)
-            .map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
+        let store = &self.inner.store;
+        let stored = match store.create(id, layout, media_type) {
+            Err(CreateError::Disk { source, .. }) => {
+                tracing::warn!(task = %id, error = %source, "the store has no place for it");
+                store.unkept(id, layout, media_type)
+            }
+            other => other,
+        };
+        let stored = stored.map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
         Ok(self.take_in(&mut live, stored))
     }
 
@@ -151,13 +162,17 @@ impl Engine {
         live: &mut HashMap<TaskId, Arc<LiveTask>>,
         stored: Arc<store::Task>,
     ) -> Arc<LiveTask> {
-        let task = LiveTask::new(
-            stored,
-            &self.verifier(),
-            Arc::clone(&self.inner.plan),
-            self.inner.metrics.clone(),
-        );
-        live.insert(task.id(), Arc::clone(&task));
+        let around = Around {
+            verifier: self.verifier(),
+            plan: Arc::clone(&self.inner.plan),
+            metrics: self.inner.metrics.clone(),
+            budget: Arc::clone(&self.inner.budget),
+            engine: Arc::<Inner>::downgrade(&self.inner),
+        };
+        let task = LiveTask::new(stored, around);
+        if let Some(former) = live.insert(task.id(), Arc::clone(&task)) {
+            former.stop.cancel(); // its SHA-256 pass, if it waits for more
+        }
         task
     }
 
@@ -188,7 +203,7 @@ impl Engine {
         let run = layout.covering(range.clone());
         let stored: u64 = run
             .iter()
-            .filter(|index| live.stored().has_local(*index))
+            .filter(|index| live.has_local(*index))
             .filter_map(|index| layout.extent(index))
             .map(|extent| extent.end.min(range.end) - extent.start.max(range.start))
             .sum();
@@ -259,7 +274,7 @@ impl Engine {
     }
 }
 
-impl Inner {
+impl Sweep for Inner {
     fn sweep(&self) {
         lock(&self.live).retain(|_, task| {
             let used = !task.is_idle(Arc::strong_count(task));

@@ -15,6 +15,11 @@ pub trait Plan: Send + Sync + 'static {
     /// The demand on a task changed; `None` when nobody wants it any more. Returns at once.
     fn wanted(&self, task: &Arc<LiveTask>, want: Option<Want>);
 
+    /// Whether this process hands tasks on to others and reads none in order: a supernode.
+    fn serves(&self) -> bool {
+        false
+    }
+
     /// Pieces that others may have been told of are here no more: evicted, removed, damaged, or
     /// passed on without being kept. Returns at once.
     fn lost(&self, task: TaskId, pieces: PieceSet) {

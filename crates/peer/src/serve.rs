@@ -79,6 +79,7 @@ impl Uploader {
             let length = piece.len() as u64;
             stream.send_bytes(piece).await?;
             self.engine.metrics().sent(length);
+            live.was_sent(index);
         }
         Ok(())
     }

@@ -79,7 +79,11 @@ async fn talk(
                 }
             }
             Some(running) = driver.ended.recv() => {
+                let gone = gone(driver, &running);
                 say(out, ended(driver, running)).await?;
+                if let Some(lost) = gone {
+                    say(out, NodeSays::Lost(lost)).await?;
+                }
             }
         }
     }
@@ -136,6 +140,14 @@ fn ended(driver: &Driver, running: Running) -> NodeSays {
         Some(has) => NodeSays::Has(has),
         None => NodeSays::Told(AllTold {}),
     }
+}
+
+/// Of what a transfer brought: what was passed on without being kept, and has gone before it was
+/// told that it came.
+fn gone(driver: &Driver, running: &Running) -> Option<Lost> {
+    let live = driver.parts.engine.live(&running.task)?;
+    let gone = live.gone_of(running.pieces());
+    (!gone.is_empty()).then(|| Lost { task: running.task.to_string(), pieces: map(&gone) })
 }
 
 fn hear(driver: &mut Driver, message: FromSupernode) -> Option<NodeSays> {
