@@ -30,17 +30,21 @@ async fn a_node_passes_on_what_its_disk_cannot_keep() -> anyhow::Result<()> {
         return Ok(());
     };
     let image = Image::random(&[BLOB, 300_000]);
-    let registry = FaultyRegistry::start(&image, Fault::None).await?;
+    let registry = FaultyRegistry::start(&image, Fault::Slow(20 * MIB)).await?;
     let supernode = bed.supernode(&registry.site()).await?;
     let node = bed.node_with("n1", &supernode, OFTEN).await?;
     let host = registry.host();
     let before = node.metric(ANONYMOUS).await?;
-    assert!(node.pull(&host, "app", "v1").await? == image.layers());
+    // While the disk takes no more, readiness says so.
+    let (pulled, told) =
+        tokio::join!(node.pull(&host, "app", "v1"), until_ready(node.admin(), 503));
+    assert!(pulled? == image.layers());
+    let told = told?;
+    assert!(told.contains("\"store\":") && told.contains("without being kept"), "{told}");
     assert!(node.metric(UNKEPT).await? > BLOB as u64 / 2);
     let grown = node.metric(ANONYMOUS).await?.saturating_sub(before);
     assert!(grown < 200 * MIB as u64, "its memory grew by {grown} bytes");
-    let told = until_ready(node.admin(), 503).await?;
-    assert!(told.contains("\"store\":") && told.contains("without being kept"), "{told}");
+    registry.set(Fault::None);
 
     // Again, by two at once, and a part of it.
     let (a, b) =
@@ -76,13 +80,17 @@ async fn a_supernode_feeds_nodes_with_what_its_disk_cannot_keep() -> anyhow::Res
         return Ok(());
     };
     let image = Image::random(&[BLOB, 300_000]);
-    let registry = FaultyRegistry::start(&image, Fault::None).await?;
+    let registry = FaultyRegistry::start(&image, Fault::Slow(20 * MIB)).await?;
     let supernode = bed.supernode_with(&registry.site(), OFTEN).await?;
     let nodes = [bed.node("n1", &supernode).await?, bed.node("n2", &supernode).await?];
     let host = registry.host();
-    let (a, b) = tokio::join!(nodes[0].pull(&host, "app", "v1"), nodes[1].pull(&host, "app", "v1"));
+    let (a, b, told) = tokio::join!(
+        nodes[0].pull(&host, "app", "v1"),
+        nodes[1].pull(&host, "app", "v1"),
+        until_ready(supernode.http(), 503),
+    );
     assert!(a? == image.layers() && b? == image.layers());
-    let told = until_ready(supernode.http(), 503).await?;
+    let told = told?;
     assert!(told.contains("without being kept"), "{told}");
     // Nearly once for the whole cluster, for all that the cache keeps little.
     let origin = supernode.metric(ORIGIN).await?;

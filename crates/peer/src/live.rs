@@ -11,6 +11,7 @@ use bytes::Bytes;
 use content::{
     Layout, PieceBook, PieceIndex, Run, SignedStatement, Statement, TaskId, Verifier, Whole,
 };
+use store::CompleteError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wire::request::Kind;
@@ -327,16 +328,19 @@ impl LiveTask {
     pub(crate) fn complete(&self, whole: &Whole) {
         let kept = if self.is_unkept() { Ok(()) } else { self.stored.complete(whole) };
         match kept {
-            Ok(()) => {
-                self.metrics.verified();
-                self.end.send_replace(End::Whole);
-                tracing::debug!(task = %self.id(), "whole and verified");
+            Err(error @ (CompleteError::Missing { .. } | CompleteError::Foreign(_))) => {
+                let message = format!("the store cannot keep the task: {error}");
+                return self.fail(Failure::new(Kind::Other, message));
             }
-            Err(error) => self.fail(Failure::new(
-                Kind::Other,
-                format!("the store cannot keep the task: {error}"),
-            )),
+            // What was hashed is right all the same; it is hashed again when it is next wanted.
+            Err(error @ (CompleteError::Put(_) | CompleteError::Index(_))) => {
+                tracing::warn!(task = %self.id(), %error, "the store does not record that the whole matched");
+            }
+            Ok(()) => {}
         }
+        self.metrics.verified();
+        self.end.send_replace(End::Whole);
+        tracing::debug!(task = %self.id(), "whole and verified");
     }
 
     /// It came to nothing: whoever waits for it is told why.

@@ -21,7 +21,7 @@ use crate::serve::unix_now;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreOptions {
-    /// The most that is kept; 0: what the file system has free at the start, less the reserve.
+    /// The most that is kept; 0: what the file system has free, less the reserve.
     pub quota: ByteSize,
     /// So much of the file system stays free for others; if it is not given, a twentieth of it, at
     /// most 10 GiB.
