@@ -176,15 +176,11 @@ impl LiveTask {
     /// nobody will be told by himself.
     #[must_use]
     pub fn gone_of(&self, told: &PieceSet) -> PieceSet {
-        let mut gone = PieceSet::none(told.capacity());
-        if self.is_unkept() {
-            let present = self.present();
-            let passing = lock(&self.passing);
-            for index in told.iter() {
-                if !present.contains(index) && !passing.is_going(index) {
-                    gone.insert(index);
-                }
-            }
+        let mut gone = told.clone();
+        gone.difference_with(&self.present());
+        let passing = lock(&self.passing);
+        for index in told.iter().filter(|index| passing.is_going(*index)) {
+            gone.remove(index);
         }
         gone
     }

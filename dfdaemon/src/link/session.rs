@@ -145,8 +145,11 @@ fn ended(driver: &Driver, running: Running) -> NodeSays {
 /// Of what a transfer brought: what was passed on without being kept, and has gone before it was
 /// told that it came.
 fn gone(driver: &Driver, running: &Running) -> Option<Lost> {
-    let live = driver.parts.engine.live(&running.task)?;
-    let gone = live.gone_of(running.pieces());
+    // The task that it was brought to may be over, and its pieces with it.
+    let gone = match driver.parts.engine.live(&running.task) {
+        Some(live) => live.gone_of(running.pieces()),
+        None => running.pieces().clone(),
+    };
     (!gone.is_empty()).then(|| Lost { task: running.task.to_string(), pieces: map(&gone) })
 }
 
