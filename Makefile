@@ -1,6 +1,7 @@
 # The commands of this project. `make` alone lists them.
 
 CARGO ?= cargo
+BENCHES = $(basename $(notdir $(wildcard benches/benches/*.rs)))
 
 .PHONY: help demo test lint bench soak deps clean
 
@@ -21,8 +22,11 @@ lint: ## format, clippy with warnings denied, and the rules of deny.toml where c
 		$(CARGO) deny --offline check bans licenses sources; \
 	else echo "cargo-deny is not installed: deny.toml was not checked"; fi
 
-bench: ## measurements beside their baselines (to come)
-	@echo "make bench: to come. Nothing is measured yet, so nothing is claimed."
+bench: deps ## ours beside its baseline: tables here, JSON in target/bench; NAME=mirror-warm for one (root)
+	$(CARGO) build --release --locked -p meganeura-supernode -p meganeura-dfdaemon -p meganeura-dfget
+	for name in $(or $(NAME),$(BENCHES)); do \
+		$(CARGO) bench --quiet --locked -p meganeura-benches --bench $$name || exit 1; \
+	done
 
 soak: ## long hauls: every test that is marked as too long for every day
 	$(CARGO) test --workspace --release --locked -- --ignored

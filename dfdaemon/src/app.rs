@@ -26,7 +26,7 @@ use crate::link::{Driver, Link, Parts};
 use crate::lone::Lone;
 use crate::mirror::Mirror;
 use crate::search::Search;
-use crate::{admin, local};
+use crate::{admin, http1, local};
 
 /// Runs a node until it is told to stop.
 ///
@@ -53,13 +53,10 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
         download: Arc::new(Limiter::new(per_second(config.peers.download_limit))),
         tickets: Arc::default(),
         lone: Arc::new(lone),
+        address: hello(&config).address,
+        liars: Arc::default(),
     };
-    let gateway = Arc::new(Gateway::new(
-        engine.clone(),
-        link.clone(),
-        Arc::clone(&search.lone),
-        Arc::clone(&search.tickets),
-    ));
+    let gateway = Arc::new(Gateway::new(link.clone(), search.clone()));
 
     let (member, joined) = oneshot::channel();
     let cluster = Cluster::new(&config, &engine, &search, link)?;
@@ -72,7 +69,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     };
     tokio::spawn(Driver::new(ends, parts).run(joined));
 
-    serve_clients(&config, &lifecycle, gateway).await?;
+    serve_clients(&config, &lifecycle, gateway, &metrics).await?;
     health.set("mirror", Ok(()));
     tracing::info!(mirror = %config.mirror.listen, peers = %config.peers.listen, "ready");
     lifecycle.ready();
@@ -110,6 +107,7 @@ async fn serve_clients(
     config: &Config,
     lifecycle: &Lifecycle,
     gateway: Arc<Gateway>,
+    metrics: &Metrics,
 ) -> anyhow::Result<()> {
     let socket = local::listen(&config.local.socket).await?;
     let local = local::routes(Arc::clone(&gateway));
@@ -118,12 +116,11 @@ async fn serve_clients(
         .await
         .with_context(|| format!("mirror.listen: cannot listen on {}", config.mirror.listen))?;
     let token = lifecycle.token();
-    let mirror = Mirror::new(gateway, config.registries.default.clone(), token.clone()).routes();
-    lifecycle.spawn("mirror", async move {
-        axum::serve(listener, mirror)
-            .with_graceful_shutdown(async move { token.cancelled().await })
-            .await
-    });
+    let mirror = Mirror::new(gateway, config.registries.default.clone(), token.clone());
+    let help =
+        "Bytes of warm blobs that the kernel sent to clients straight from the store's files";
+    let from_files = metrics.counter("mirror_from_files_bytes", help);
+    lifecycle.spawn("mirror", http1::serve(listener, mirror, token, from_files));
     Ok(())
 }
 
@@ -144,10 +141,15 @@ fn lone(config: &Config, engine: &Engine) -> anyhow::Result<(Lone, Feeds)> {
     ));
     let (events_in, mut events) = mpsc::unbounded_channel();
     let feeds = Feeds::new(engine.clone(), registries, Belief::Provisional, events_in);
+    let asked = Arc::clone(&access);
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            if let FeedEvent::Failed(task, failure) = event {
-                tracing::warn!(%task, error = %failure, "the origin failed");
+            match event {
+                FeedEvent::Piece(..) => {}
+                FeedEvent::Denied(origin) => asked.denied(&origin.repository, &origin.caller),
+                FeedEvent::Failed(task, failure) => {
+                    tracing::warn!(%task, error = %failure, "the origin failed");
+                }
             }
         }
     });

@@ -58,10 +58,19 @@ pub struct Peers {
     pub address: Option<SocketAddr>,
     /// How many runs of pieces it sends at once.
     pub upload_slots: u32,
+    /// How many of them to one node, so that one that takes its bytes slowly does not keep the
+    /// others waiting.
+    pub upload_slots_per_node: u32,
     /// How fast it sends at most.
     pub upload_limit: Rate,
     /// How fast it receives at most.
     pub download_limit: Rate,
+    /// How many connections of others it has at once: over QUIC, and as many over TCP.
+    pub max_connections: usize,
+    /// How many QUIC connections one other node has at once; a newer one closes the oldest.
+    pub max_connections_per_node: usize,
+    /// How many requests one connection has under way at once; more wait with the asker.
+    pub max_streams: u32,
     /// The node's zone, for nearness.
     pub zone: String,
     /// The node's rack, for nearness.
@@ -124,8 +133,12 @@ impl Default for Peers {
             listen: SocketAddr::from(([0, 0, 0, 0], 65002)),
             address: None,
             upload_slots: 8,
+            upload_slots_per_node: 6,
             upload_limit: Rate::default(),
             download_limit: Rate::default(),
+            max_connections: 4096,
+            max_connections_per_node: 8,
+            max_streams: 256,
             zone: String::new(),
             rack: String::new(),
         }

@@ -105,19 +105,20 @@ async fn blob(
     };
     let id = RequestId::fresh().to_string();
     let question = Asked { repository, caller, request_id: id.clone() };
-    match gateway.open(&question, asked.digest).await {
+    let opened = gateway.open(&question, asked.digest);
+    match registry::RequestId::scope(registry::RequestId::new(&id), opened).await {
         Ok(live) => answer(&gateway, &live, &headers, id),
         Err(failure) => failed(&failure),
     }
 }
 
 fn answer(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     live: &Arc<LiveTask>,
     headers: &HeaderMap,
     id: String,
 ) -> Response<Body> {
-    let mut response = body::ranged(gateway.engine(), live, headers, &live.id().to_string(), id);
+    let mut response = body::ranged(gateway, live, headers, &live.id().to_string(), id);
     let plain = HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
     response

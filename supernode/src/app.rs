@@ -7,7 +7,7 @@ use anyhow::Context;
 use content::{Attestor, PieceSet, TaskId};
 use peer::feed::{Belief, FeedEvent, Feeds};
 use peer::serve::Uploader;
-use peer::{Access, Engine, LiveTask, Plan, Upkeep, Want, upkeep};
+use peer::{Access, Engine, LiveTask, Plan, Slots, Upkeep, upkeep};
 use registry::Registries;
 use schedule::{Event, NodeFacts, NodeId};
 use store::Store;
@@ -21,9 +21,13 @@ use transport::{Authority, Endpoint, JoinString, Limits};
 
 use crate::answer::Answers;
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::door::Door;
 use crate::http;
 use crate::swarm::Swarm;
+
+/// Grants that have ended are forgotten so often.
+const FORGET_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Runs a supernode until it is told to stop.
 ///
@@ -34,6 +38,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let metrics = Metrics::new("supernode", env!("CARGO_PKG_VERSION"));
     let counters = peer::Metrics::default();
     metrics.register(|registry| counters.register(registry));
+    let heard = Counters::new(&metrics);
     let metrics = Arc::new(metrics);
     serve_http(&config, &lifecycle, Arc::clone(&metrics), &health).await?;
 
@@ -50,18 +55,21 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
         authority.signer(),
         config.access.ticket,
         cache_facts(&config),
+        heard,
     );
     tokio::spawn(swarm.clone().run());
     let upkeep =
         Upkeep::new(engine.clone(), feeds.clone(), config.store.clone(), health.clone(), &metrics);
     tokio::spawn(upkeep.run());
     tokio::spawn(show_swarm(metrics, swarm.clone()));
-    tokio::spawn(hear_origin(swarm.clone(), events, engine.clone()));
     tokio::spawn(hear_losses(swarm.clone(), losses));
+    tokio::spawn(forget_grants(swarm.clone()));
 
     let access = Access::new(registries, config.access.readable, config.access.holds);
+    let access = Arc::new(access);
+    tokio::spawn(hear_origin(swarm.clone(), events, engine.clone(), Arc::clone(&access)));
     let cache = engine.clone();
-    let answers = Answers { access: Arc::new(access), engine, feeds, swarm };
+    let answers = Answers { access, engine, feeds, swarm };
     open_door(&config, authority, answers)?;
     health.set("nodes", Ok(()));
     tracing::info!(nodes = %config.nodes.listen, http = %config.http.listen, "ready");
@@ -92,6 +100,9 @@ fn open_door(config: &Config, authority: Arc<Authority>, answers: Answers) -> an
         // A node that died is noticed within seconds, so that its transfers go elsewhere.
         idle_timeout: Duration::from_secs(5),
         keep_alive: Duration::from_secs(1),
+        max_connections: config.nodes.max_connections,
+        max_connections_per_peer: config.nodes.max_connections_per_node.max(1),
+        max_streams: config.nodes.max_streams.max(1),
         ..Limits::supernode()
     };
     let listen = config.nodes.listen;
@@ -100,7 +111,7 @@ fn open_door(config: &Config, authority: Arc<Authority>, answers: Answers) -> an
     let uploader = Uploader::new(
         answers.engine.clone(),
         authority.verifier(),
-        config.nodes.upload_slots as usize,
+        Slots::new(config.nodes.upload_slots, config.nodes.upload_slots_per_node),
         per_second(config.nodes.upload_limit),
     );
     let door = Door {
@@ -177,7 +188,12 @@ async fn serve_http(
 }
 
 /// What the origin's streams tell goes to the scheduler.
-async fn hear_origin(swarm: Swarm, mut events: mpsc::UnboundedReceiver<FeedEvent>, engine: Engine) {
+async fn hear_origin(
+    swarm: Swarm,
+    mut events: mpsc::UnboundedReceiver<FeedEvent>,
+    engine: Engine,
+    access: Arc<Access>,
+) {
     while let Some(event) = events.recv().await {
         match event {
             FeedEvent::Piece(task, index) => {
@@ -188,6 +204,7 @@ async fn hear_origin(swarm: Swarm, mut events: mpsc::UnboundedReceiver<FeedEvent
                 pieces.insert(index);
                 swarm.apply(Event::Has { node: NodeId::CACHE, task, pieces });
             }
+            FeedEvent::Denied(origin) => access.denied(&origin.repository, &origin.caller),
             FeedEvent::Failed(task, failure) => {
                 tracing::warn!(%task, error = %failure, "the origin failed");
                 swarm.fail(task, &failure);
@@ -208,7 +225,7 @@ impl Losses {
 }
 
 impl Plan for Losses {
-    fn wanted(&self, _task: &Arc<LiveTask>, _want: Option<Want>) {}
+    fn wanted(&self, _task: &Arc<LiveTask>) {}
 
     fn serves(&self) -> bool {
         true
@@ -239,5 +256,12 @@ async fn show_swarm(metrics: Arc<Metrics>, swarm: Swarm) {
     loop {
         nodes.set(i64::try_from(swarm.ready_nodes()).unwrap_or(i64::MAX));
         tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn forget_grants(swarm: Swarm) {
+    loop {
+        tokio::time::sleep(FORGET_EVERY).await;
+        swarm.forget_grants();
     }
 }

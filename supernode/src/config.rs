@@ -53,8 +53,17 @@ pub struct Nodes {
     pub advertise: Vec<String>,
     /// How many runs of pieces the cache sends at once.
     pub upload_slots: u32,
+    /// How many of them to one node, so that one that takes its bytes slowly does not keep the
+    /// others waiting.
+    pub upload_slots_per_node: u32,
     /// How fast it sends at most.
     pub upload_limit: Rate,
+    /// How many connections of nodes there are at once: over QUIC, and as many over TCP.
+    pub max_connections: usize,
+    /// How many QUIC connections one node has at once; a newer one closes the oldest.
+    pub max_connections_per_node: usize,
+    /// How many requests one connection has under way at once; more wait with the node.
+    pub max_streams: u32,
 }
 
 /// Whose facts are believed for how long.
@@ -100,7 +109,11 @@ impl Default for Nodes {
             listen: SocketAddr::from(([0, 0, 0, 0], 8002)),
             advertise: Vec::new(),
             upload_slots: 64,
+            upload_slots_per_node: 16,
             upload_limit: Rate::default(),
+            max_connections: 20_000,
+            max_connections_per_node: 8,
+            max_streams: 256,
         }
     }
 }

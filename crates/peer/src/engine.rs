@@ -18,6 +18,7 @@ use crate::hashing;
 use crate::live::{self, Around, LiveTask, Sweep, lock};
 use crate::metrics::{Metrics, Source};
 use crate::passing::Budget;
+use crate::peers::Peers;
 use crate::plan::Plan;
 use crate::reader::{Eagerness, Reader};
 
@@ -33,16 +34,13 @@ struct Inner {
     plan: Arc<dyn Plan>,
     metrics: Metrics,
     live: Mutex<HashMap<TaskId, Arc<LiveTask>>>,
-    peers: Mutex<HashMap<TaskId, Vec<KnownPeer>>>,
+    peers: Mutex<Peers>,
     /// Memory for what the store does not keep.
     budget: Arc<Budget>,
 }
 
 /// So much memory is for what the store does not keep, of all tasks together.
 const UNKEPT: u64 = 64 << 20;
-
-/// So many peers are remembered for a task, to turn to when the supernode is away.
-const KNOWN_PEERS: usize = 32;
 
 impl Engine {
     /// An engine over `store`, which believes what `verifier`'s keys signed and gets missing
@@ -193,7 +191,7 @@ impl Engine {
     /// Begins the one SHA-256 pass over the task, if it has not begun.
     pub fn hash(&self, live: &Arc<LiveTask>, expected: Option<Digest>) {
         if live.begin_hashing() {
-            tokio::spawn(hashing::follow(Arc::clone(live), expected));
+            tokio::spawn(hashing::follow(self.clone(), Arc::clone(live), expected));
         }
     }
 
@@ -210,13 +208,31 @@ impl Engine {
         self.inner.metrics.received(Source::Store, stored);
     }
 
-    /// Takes a task out of memory and, if its bytes are wrong, off the disk.
+    /// Takes a task out of memory and, if its bytes are wrong, off the disk. Who waits for it learns
+    /// why before the bytes go.
     pub fn fail(&self, id: &TaskId, failure: Failure, drop_bytes: bool) {
-        let live = lock(&self.inner.live).remove(id);
-        if let Some(live) = live {
-            live.fail(failure);
+        let mut live = lock(&self.inner.live);
+        if let Some(task) = live.remove(id) {
+            task.fail(failure);
         }
-        if drop_bytes && let Err(error) = self.inner.store.remove(id) {
+        if drop_bytes {
+            self.drop_bytes(id);
+        }
+    }
+
+    /// The same for a task whose bytes proved wrong, unless another has taken its place. Whoever asks
+    /// for it from now on begins with nothing, and what still comes in goes nowhere.
+    pub(crate) fn discard(&self, task: &Arc<LiveTask>, failure: Failure) {
+        let mut live = lock(&self.inner.live);
+        task.fail(failure);
+        if live.get(&task.id()).is_some_and(|present| Arc::ptr_eq(present, task)) {
+            live.remove(&task.id());
+            self.drop_bytes(&task.id());
+        }
+    }
+
+    fn drop_bytes(&self, id: &TaskId) {
+        if let Err(error) = self.inner.store.remove(id) {
             tracing::warn!(task = %id, %error, "a failed task could not be removed");
         }
     }
@@ -260,17 +276,24 @@ impl Engine {
 
     /// Remembers that a node was seen to have pieces of a task.
     pub fn saw_peer(&self, id: TaskId, peer: KnownPeer) {
-        let mut peers = lock(&self.inner.peers);
-        let known = peers.entry(id).or_default();
-        known.retain(|other| other.name != peer.name);
-        known.insert(0, peer);
-        known.truncate(KNOWN_PEERS);
+        lock(&self.inner.peers).saw(id, peer);
     }
 
-    /// The nodes that were seen to have pieces of a task, latest first.
+    /// Remembers that there is a node.
+    pub fn met(&self, peer: KnownPeer) {
+        lock(&self.inner.peers).meet(peer);
+    }
+
+    /// The nodes that may have pieces of a task, likeliest first.
     #[must_use]
     pub fn known_peers(&self, id: &TaskId) -> Vec<KnownPeer> {
-        lock(&self.inner.peers).get(id).cloned().unwrap_or_default()
+        lock(&self.inner.peers).of(id)
+    }
+
+    /// The nodes that were seen last.
+    #[must_use]
+    pub fn neighbours(&self) -> Vec<KnownPeer> {
+        lock(&self.inner.peers).neighbours()
     }
 }
 
@@ -285,7 +308,7 @@ impl Sweep for Inner {
         });
         let live = lock(&self.live);
         let known = |id: &TaskId| live.contains_key(id) || self.store.task(id).is_some();
-        lock(&self.peers).retain(|id, _| known(id));
+        lock(&self.peers).retain(known);
     }
 }
 

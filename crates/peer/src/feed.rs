@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use content::statement::Said;
 use content::{Attestor, Layout, PieceIndex, PieceSet, Provisional, Statement, TaskId, Unverified};
-use registry::{Caller, Registries};
+use registry::{Caller, Registries, RequestId};
 use tokio::sync::{OnceCell, mpsc, watch};
 use wire::control::Priority;
 use wire::request::Kind;
@@ -22,7 +22,7 @@ use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::live::{LiveTask, lock};
 use crate::metrics::Source;
-use crate::origin::{Origin, OriginStream};
+use crate::origin::{Origin, OriginStream, RegistryOrigin};
 use crate::reader::Eagerness;
 
 /// What bytes from the origin are to this process.
@@ -39,6 +39,9 @@ pub enum Belief {
 pub enum FeedEvent {
     /// A piece came and is stored.
     Piece(TaskId, PieceIndex),
+    /// The origin does not serve a caller any more that it served before: what was granted to it
+    /// is to be asked again.
+    Denied(RegistryOrigin),
     /// The origin failed the task.
     Failed(TaskId, Failure),
 }
@@ -66,12 +69,26 @@ struct Feed {
     /// Who the origin first gave it to.
     granted_to: OnceCell<CallerId>,
     /// Who may read it at the origin, the latest asker last.
-    origins: Mutex<Vec<Origin>>,
-    open: tokio::sync::Mutex<Option<OriginStream>>,
+    askers: Mutex<Vec<Asker>>,
+    open: tokio::sync::Mutex<Option<Open>>,
     need: watch::Sender<Need>,
     /// How many wait for all of it, whatever the scheduler needs.
     inline: AtomicUsize,
     running: Mutex<bool>,
+}
+
+/// An open stream, and in whose name it was asked for.
+struct Open {
+    origin: Origin,
+    stream: OriginStream,
+}
+
+/// Somebody who may read a task at its origin.
+#[derive(Clone)]
+struct Asker {
+    origin: Origin,
+    /// The request by which that was learned.
+    request: Option<RequestId>,
 }
 
 /// What is needed of a task from the origin.
@@ -85,7 +102,7 @@ pub struct Need {
 
 /// So many askers of one task are remembered, to go on in another's name when one's credential
 /// ends.
-const ORIGINS: usize = 8;
+const ASKERS: usize = 8;
 
 impl Feeds {
     /// Streams into `engine`; what happens is told through `events`.
@@ -193,7 +210,8 @@ impl Feeds {
     #[must_use]
     pub fn origins(&self, id: &TaskId) -> Vec<Origin> {
         let feed = lock(&self.inner.feeds).get(id).map(Arc::clone);
-        feed.map(|feed| lock(&feed.origins).clone()).unwrap_or_default()
+        let askers = feed.map(|feed| lock(&feed.askers).clone()).unwrap_or_default();
+        askers.into_iter().map(|asker| asker.origin).collect()
     }
 
     /// Forgets a task's origins and their credentials.
@@ -210,19 +228,19 @@ impl Feeds {
                 id,
                 describing: tokio::sync::Mutex::default(),
                 granted_to: OnceCell::new(),
-                origins: Mutex::default(),
+                askers: Mutex::default(),
                 open: tokio::sync::Mutex::default(),
                 need: watch::Sender::default(),
                 inline: AtomicUsize::new(0),
                 running: Mutex::default(),
             })
         });
-        let mut origins = lock(&feed.origins);
-        origins.push(origin);
-        if origins.len() > ORIGINS {
-            origins.remove(0);
+        let mut askers = lock(&feed.askers);
+        askers.push(Asker { origin, request: RequestId::current() });
+        if askers.len() > ASKERS {
+            askers.remove(0);
         }
-        drop(origins);
+        drop(askers);
         Arc::clone(feed)
     }
 
@@ -269,7 +287,7 @@ impl Inner {
         let layout = Layout::for_length(stream.total())
             .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
         let live = self.engine.create(feed.id, layout, stream.media_type())?;
-        *feed.open.lock().await = Some(stream);
+        *feed.open.lock().await = Some(Open { origin: origin.clone(), stream });
         let _ = feed.granted_to.set(CallerId::of(origin.caller()));
         Ok(live)
     }
@@ -281,9 +299,9 @@ impl Inner {
             return Ok(live);
         }
         let mut failure = nowhere();
-        let origins = lock(&feed.origins).clone();
-        for origin in origins.iter().rev() {
-            match self.ask(feed, origin).await {
+        let askers = lock(&feed.askers).clone();
+        for Asker { origin, request } in askers.into_iter().rev() {
+            match RequestId::scope(request, self.ask(feed, &origin)).await {
                 Ok(live) => return Ok(live),
                 Err(error) => failure = error,
             }
@@ -320,16 +338,16 @@ impl Drop for Waiting {
 
 /// Streams what is needed until nothing is.
 async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
-    let described = inner.task_of(&feed).await;
-    let live = match described {
-        Ok(live) => live,
-        Err(failure) => {
-            *lock(&feed.running) = false;
-            let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
-            return;
-        }
-    };
     loop {
+        // Looked up anew each time: a task that failed may have begun again.
+        let live = match inner.task_of(&feed).await {
+            Ok(live) => live,
+            Err(failure) => {
+                *lock(&feed.running) = false;
+                let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
+                return;
+            }
+        };
         let streamed = stream(&inner, &feed, &live).await;
         // Deciding to stop and being told of a new need must not cross.
         let mut running = lock(&feed.running);
@@ -351,7 +369,8 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let layout = live.layout();
     let size = layout.piece_size().bytes();
     let mut open = feed.open.lock().await.take();
-    let mut position = open.as_ref().map_or(0, |stream| layout_position(stream, size));
+    let mut position = open.as_ref().map_or(0, |open| layout_position(&open.stream, size));
+    let mut last = nowhere();
     inner.engine.hash(live, None);
     while let Some(index) = next_or_linger(feed, live, position, open.is_some()).await {
         if live.is_over() {
@@ -361,11 +380,20 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
         if live.serves {
             live.until_room(size).await;
         }
-        let mut stream = match open.take() {
-            Some(stream) if stream.at() == start => stream,
-            _ => reopen(inner, feed, start, layout.length()).await?,
+        let mut reading = match open.take() {
+            Some(open) if open.stream.at() == start => open,
+            _ => reopen(inner, feed, start, layout.length(), &last).await?,
         };
-        let bytes = stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await?;
+        let bytes = match reading.stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await {
+            Ok(bytes) => bytes,
+            Err(failure) if failure.is_denial() => {
+                // A credential ended on the way; another asker's may be good still.
+                turn_away(inner, feed, &reading.origin);
+                last = failure;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         if live.is_over() {
             return Err(live.why_stopped().await);
         }
@@ -373,7 +401,7 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
         feed.has_come(index);
         let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
         position = index + 1;
-        open = (position < layout.pieces()).then_some(stream);
+        open = (position < layout.pieces()).then_some(reading);
     }
     Ok(())
 }
@@ -416,6 +444,22 @@ impl Feed {
     }
 }
 
+/// The origin serves this asker no more: it is not asked in its name again, and what the asker was
+/// granted is no longer believed.
+fn turn_away(inner: &Inner, feed: &Feed, origin: &Origin) {
+    let Origin::Registry(denied) = origin else {
+        return;
+    };
+    let id = CallerId::of(&denied.caller);
+    lock(&feed.askers).retain(|other| match &other.origin {
+        Origin::Registry(other) => {
+            other.repository != denied.repository || CallerId::of(&other.caller) != id
+        }
+        Origin::Url { .. } => true,
+    });
+    let _ = inner.events.send(FeedEvent::Denied(denied.clone()));
+}
+
 fn layout_position(stream: &OriginStream, size: u64) -> PieceIndex {
     u32::try_from(stream.at().div_ceil(size)).unwrap_or(u32::MAX)
 }
@@ -447,13 +491,15 @@ async fn reopen(
     feed: &Feed,
     start: u64,
     length: u64,
-) -> Result<OriginStream, Failure> {
-    let origins = lock(&feed.origins).clone();
-    let mut failure = nowhere();
+    last: &Failure,
+) -> Result<Open, Failure> {
+    let askers = lock(&feed.askers).clone();
+    let mut failure = last.clone();
     // The latest asker's credential is the likeliest to be good still.
-    for origin in origins.iter().rev() {
-        match OriginStream::open(&inner.registries, origin, start).await {
-            Ok(stream) if stream.total() == length => return Ok(stream),
+    for Asker { origin, request } in askers.into_iter().rev() {
+        let opened = OriginStream::open(&inner.registries, &origin, start);
+        match RequestId::scope(request, opened).await {
+            Ok(stream) if stream.total() == length => return Ok(Open { origin, stream }),
             Ok(stream) => {
                 failure = Failure::new(
                     Kind::Origin,
@@ -463,7 +509,12 @@ async fn reopen(
                     ),
                 );
             }
-            Err(error) => failure = error,
+            Err(error) => {
+                if error.is_denial() {
+                    turn_away(inner, feed, &origin);
+                }
+                failure = error;
+            }
         }
     }
     Err(failure)
@@ -495,6 +546,11 @@ async fn keep(
             };
             let (_, signed) = Statement::sign(said, attestor.signer());
             live.learn_signed(signed, &inner.engine.verifier())?;
+            patiently(live, || live.put(piece.clone(), Source::Origin)).await
+        }
+        // A supernode signed this piece's digest before it went away: no need to wait for the whole.
+        Belief::Provisional if live.book().digest(index).is_some() => {
+            let piece = live.book().verify(index, bytes)?;
             patiently(live, || live.put(piece.clone(), Source::Origin)).await
         }
         Belief::Provisional => {

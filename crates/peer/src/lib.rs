@@ -9,7 +9,7 @@
 //!   [`plan`]: who gets what is missing;
 //! - [`feed`], [`origin`]: from the registry; [`fetch`]: from a peer;
 //! - `unkept`, `passing`: what the disk has no place for;
-//! - `hashing`: the one SHA-256 pass; [`serve`]: to others;
+//! - `hashing`: the one SHA-256 pass; [`serve`]: to others, within [`slots`]; [`peers`]: who they are;
 //! - [`upkeep`]: what is to be done now and then, [`scrub`] among it; [`cache`]: what an operator asks
 //!   of the store.
 
@@ -27,10 +27,12 @@ pub mod live;
 pub mod metrics;
 pub mod origin;
 mod passing;
+pub mod peers;
 pub mod plan;
 pub mod reader;
 pub mod scrub;
 pub mod serve;
+pub mod slots;
 mod unkept;
 pub mod upkeep;
 
@@ -42,4 +44,5 @@ pub use live::{End, LiveTask};
 pub use metrics::{Metrics, Source};
 pub use plan::{NoPlan, Plan};
 pub use reader::{Eagerness, Reader};
+pub use slots::Slots;
 pub use upkeep::{StoreOptions, Upkeep};

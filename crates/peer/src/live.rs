@@ -316,11 +316,10 @@ impl LiveTask {
     }
 
     pub(crate) fn replan(self: &Arc<Self>) {
-        let want = self.want();
-        self.plan.wanted(self, want);
+        self.plan.wanted(self);
         if self.is_unkept() {
             // After the want, so that nothing is told to be lost that is wanted still.
-            self.tell_gone(want.map_or(Run::EMPTY, |want| want.run));
+            self.tell_gone(self.want().map_or(Run::EMPTY, |want| want.run));
         }
     }
 
@@ -347,6 +346,12 @@ impl LiveTask {
     pub fn fail(&self, failure: Failure) {
         self.end.send_replace(End::Failed(failure));
         self.stop.cancel();
+    }
+
+    /// Whether all of it was here and matched, in this run or an earlier one.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        matches!(*self.end.borrow(), End::Whole)
     }
 
     /// Whether it came to nothing.
@@ -379,13 +384,18 @@ impl LiveTask {
         }
     }
 
+    /// Why the task's bytes cannot be had: because it failed, or else `seen`. A task that fails is
+    /// removed and stopped too, and a reader may see that before it is told why.
+    pub(crate) async fn cause(&self, seen: impl Into<String>) -> Failure {
+        match tokio::time::timeout(TELL_WITHIN, self.until_whole()).await {
+            Ok(Err(failure)) => failure,
+            _ => Failure::new(Kind::Other, seen),
+        }
+    }
+
     /// Why a task was stopped: the failure that is being told just now, if it is one.
     pub(crate) async fn why_stopped(&self) -> Failure {
-        let told = tokio::time::timeout(TELL_WITHIN, self.until_whole()).await;
-        match told {
-            Ok(Err(failure)) => failure,
-            _ => Failure::new(Kind::Other, "nobody wants the task any more"),
-        }
+        self.cause("nobody wants the task any more").await
     }
 
     /// Waits until piece `index` is here, or the task failed.
@@ -405,7 +415,7 @@ impl LiveTask {
                 changed = end.changed() => changed.is_err(),
             };
             if gone {
-                return Err(Failure::new(Kind::Other, "the task was removed from the store"));
+                return Err(self.cause("the task was removed from the store").await);
             }
         }
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use content::{PieceSet, TaskId};
 
-use crate::demand::Want;
 use crate::live::LiveTask;
 
 /// Gets missing pieces of a task from somewhere.
@@ -12,8 +11,8 @@ use crate::live::LiveTask;
 /// On a node that is the link to the supernode, and without one the node's own search; in a
 /// supernode nothing reads in order, and the scheduler asks the origin.
 pub trait Plan: Send + Sync + 'static {
-    /// The demand on a task changed; `None` when nobody wants it any more. Returns at once.
-    fn wanted(&self, task: &Arc<LiveTask>, want: Option<Want>);
+    /// The demand on a task changed ([`LiveTask::want`] tells what it is now). Returns at once.
+    fn wanted(&self, task: &Arc<LiveTask>);
 
     /// Whether this process hands tasks on to others and reads none in order: a supernode.
     fn serves(&self) -> bool {
@@ -32,5 +31,5 @@ pub trait Plan: Send + Sync + 'static {
 pub struct NoPlan;
 
 impl Plan for NoPlan {
-    fn wanted(&self, _task: &Arc<LiveTask>, _want: Option<Want>) {}
+    fn wanted(&self, _task: &Arc<LiveTask>) {}
 }

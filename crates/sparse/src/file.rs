@@ -220,6 +220,14 @@ impl SparseFile {
         blocks.end <= self.shape.blocks && states.present().contains_all_in_range(range)
     }
 
+    /// How often bytes went away: blocks that were dropped or are being overwritten, or the file
+    /// itself. Equal before and after [`Self::data`] was read or sent from: the blocks that were
+    /// present before stayed what they were.
+    #[must_use]
+    pub fn drops(&self) -> u64 {
+        lock(&self.blocks).drops()
+    }
+
     /// How many bytes all blocks that are not absent have together.
     #[must_use]
     pub fn held(&self) -> u64 {

@@ -66,6 +66,7 @@ mod lock;
 mod losses;
 mod names;
 mod read;
+mod ready;
 mod recover;
 mod shared;
 mod space;
@@ -79,6 +80,7 @@ pub use error::{
 };
 pub use evict::{Collected, Evicted, Removal};
 pub use read::Scrubbed;
+pub use ready::Ready;
 pub use space::Fault;
 pub use store::{Store, StoreStats, TaskInfo};
 pub use task::{Lease, Task};

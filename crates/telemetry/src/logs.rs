@@ -26,6 +26,9 @@ pub enum Format {
     Json,
 }
 
+/// Libraries that at `debug` say more than all of ours.
+const CHATTY: &str = "sled=info,quinn=info,quinn_proto=info,rustls=info,hyper=info,h2=info";
+
 impl Default for LogConfig {
     fn default() -> Self {
         Self { level: "info".to_owned(), format: Format::Text }
@@ -57,7 +60,8 @@ impl LogConfig {
     }
 
     fn filter(&self) -> Result<EnvFilter, LogError> {
-        EnvFilter::try_new(&self.level).map_err(|error| LogError::Level {
+        // What the operator says of these later in the list goes before it.
+        EnvFilter::try_new(format!("{CHATTY},{}", self.level)).map_err(|error| LogError::Level {
             level: self.level.clone(),
             reason: error.to_string(),
         })

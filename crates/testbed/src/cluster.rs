@@ -13,12 +13,14 @@ use tempfile::TempDir;
 use crate::ports;
 use crate::process::{Process, binary};
 use crate::registry::Builder;
+use crate::spot::Spot;
 use crate::web::{self, Answer};
 
 /// A scratch folder in which everything of a test lives.
 #[derive(Debug)]
 pub struct Bed {
     dir: TempDir,
+    log_level: &'static str,
 }
 
 /// A registry, as a configuration names it.
@@ -47,7 +49,15 @@ impl Bed {
     /// # Errors
     /// If it cannot be made.
     pub fn new() -> anyhow::Result<Self> {
-        Ok(Self { dir: tempfile::Builder::new().prefix("meganeura-").tempdir()? })
+        let dir = tempfile::Builder::new().prefix("meganeura-").tempdir()?;
+        Ok(Self { dir, log_level: "debug,sled=warn" })
+    }
+
+    /// Processes log as they do in production, for benches.
+    #[must_use]
+    pub const fn quiet(mut self) -> Self {
+        self.log_level = "info";
+        self
     }
 
     /// The folder.
@@ -75,20 +85,38 @@ impl Bed {
     /// # Errors
     /// If it does not get ready.
     pub async fn supernode_with(&self, site: &Site, more: &str) -> anyhow::Result<Supernode> {
+        self.supernode_at(&Spot::loopback(), site, more).await
+    }
+
+    /// [`Self::supernode_with`], somewhere else than on loopback.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub async fn supernode_at(
+        &self,
+        spot: &Spot,
+        site: &Site,
+        more: &str,
+    ) -> anyhow::Result<Supernode> {
         let (http, nodes) = (ports::free(), ports::free());
         let dir = self.path().join("supernode");
         std::fs::create_dir_all(&dir)?;
         let config = format!(
-            "state_dir = \"{dir}/state\"\nhttp.listen = \"127.0.0.1:{http}\"\n\
-             nodes.listen = \"127.0.0.1:{nodes}\"\nlog.level = \"debug\"\n{more}\n{site}",
+            "state_dir = \"{dir}/state\"\nhttp.listen = \"{http}\"\n\
+             nodes.listen = \"{nodes}\"\nlog.level = \"{level}\"\n{more}\n{site}",
             dir = dir.display(),
+            http = spot.address(http),
+            nodes = spot.address(nodes),
+            level = self.log_level,
             site = site.0,
         );
         let file = dir.join("supernode.toml");
         std::fs::write(&file, config)?;
         let mut supernode = Supernode {
             process: None,
-            http: SocketAddr::from(([127, 0, 0, 1], http)),
+            spot: spot.clone(),
+            http: spot.address(http),
+            nodes: spot.address(nodes),
             dir,
             file,
             site: site.clone(),
@@ -117,27 +145,45 @@ impl Bed {
         supernode: &Supernode,
         more: &str,
     ) -> anyhow::Result<Node> {
+        self.node_at(&Spot::loopback(), name, supernode, more).await
+    }
+
+    /// [`Self::node_with`], somewhere else than on loopback.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub async fn node_at(
+        &self,
+        spot: &Spot,
+        name: &str,
+        supernode: &Supernode,
+        more: &str,
+    ) -> anyhow::Result<Node> {
         let (mirror, peers, admin) = (ports::free(), ports::free(), ports::free());
         let dir = self.path().join(name);
         std::fs::create_dir_all(&dir)?;
         let config = format!(
-            "state_dir = \"{dir}/state\"\nnode = \"{name}\"\nmirror.listen = \"127.0.0.1:{mirror}\"\n\
-             peers.listen = \"127.0.0.1:{peers}\"\nadmin.listen = \"127.0.0.1:{admin}\"\n\
+            "state_dir = \"{dir}/state\"\nnode = \"{name}\"\nmirror.listen = \"{mirror}\"\n\
+             peers.listen = \"{peers}\"\nadmin.listen = \"{admin}\"\n\
              local.socket = \"{dir}/dfdaemon.sock\"\nsupernode.join = \"{join}\"\n\
-             log.level = \"debug\"\n{more}\n{site}",
+             log.level = \"{level}\"\n{more}\n{site}",
             dir = dir.display(),
+            mirror = spot.address(mirror),
+            peers = spot.address(peers),
+            admin = spot.address(admin),
+            level = self.log_level,
             join = supernode.join,
             site = supernode.site.0,
         );
         let file = dir.join("dfdaemon.toml");
         std::fs::write(&file, config)?;
-        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let mut node = Node {
             name: name.to_owned(),
             process: None,
-            mirror: local(mirror),
-            peers: local(peers),
-            admin: local(admin),
+            spot: spot.clone(),
+            mirror: spot.address(mirror),
+            peers: spot.address(peers),
+            admin: spot.address(admin),
             dir,
             file,
         };
@@ -150,7 +196,9 @@ impl Bed {
 #[derive(Debug)]
 pub struct Supernode {
     process: Option<Process>,
+    spot: Spot,
     http: SocketAddr,
+    nodes: SocketAddr,
     dir: PathBuf,
     file: PathBuf,
     site: Site,
@@ -170,7 +218,7 @@ impl Supernode {
     /// # Errors
     /// If it does not get ready.
     pub async fn start(&mut self) -> anyhow::Result<()> {
-        let mut command = Command::new(binary("supernode")?);
+        let mut command = self.spot.command(&binary("supernode")?);
         command.arg("--config").arg(&self.file);
         let process = Process::start("supernode", &self.dir, &mut command)?;
         self.process = Some(process);
@@ -198,16 +246,22 @@ impl Supernode {
         self.process.as_mut()
     }
 
+    /// Where its HTTP API listens.
+    #[must_use]
+    pub const fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where nodes come in.
+    #[must_use]
+    pub const fn nodes(&self) -> SocketAddr {
+        self.nodes
+    }
+
     /// What it printed.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("supernode.log")).unwrap_or_default()
-    }
-
-    /// Where it shows health and metrics.
-    #[must_use]
-    pub const fn http(&self) -> SocketAddr {
-        self.http
     }
 
     /// The join string.
@@ -244,6 +298,7 @@ impl Supernode {
 pub struct Node {
     name: String,
     process: Option<Process>,
+    spot: Spot,
     mirror: SocketAddr,
     peers: SocketAddr,
     admin: SocketAddr,
@@ -277,7 +332,7 @@ impl Node {
     }
 
     fn launch(&mut self) -> anyhow::Result<()> {
-        let mut command = Command::new(binary("dfdaemon")?);
+        let mut command = self.spot.command(&binary("dfdaemon")?);
         command.arg("--config").arg(&self.file);
         self.process = Some(Process::start(&self.name, &self.dir, &mut command)?);
         Ok(())
@@ -289,6 +344,14 @@ impl Node {
     /// If it cannot be waited for.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.process.take().map_or(Ok(()), |mut process| process.kill())
+    }
+
+    /// Forgets all pieces that it had on disk. To be called while it is stopped.
+    ///
+    /// # Errors
+    /// If the disk says no.
+    pub fn forget(&self) -> anyhow::Result<()> {
+        Ok(std::fs::remove_dir_all(self.dir.join("state/store"))?)
     }
 
     /// The process, if it runs.
@@ -314,16 +377,22 @@ impl Node {
         self.peers
     }
 
+    /// Where its health and metrics are.
+    #[must_use]
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The unix socket for programs of this machine.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("dfdaemon.sock")
+    }
+
     /// Its folder: configuration, state, log.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
-    }
-
-    /// Where it shows health and metrics.
-    #[must_use]
-    pub const fn admin(&self) -> SocketAddr {
-        self.admin
     }
 
     /// A command of its program, with its configuration: `cache ls`, say.

@@ -91,13 +91,14 @@ impl Driver {
         let member = loop {
             match joined.try_recv() {
                 Ok(member) => break member,
-                Err(_) => self.idle(FIRST_PAUSE).await,
+                Err(_) => self.meanwhile(tokio::time::sleep(FIRST_PAUSE)).await,
             }
         };
         let mut pause = FIRST_PAUSE;
         loop {
             for address in &member.supernodes {
-                match member.endpoint.connect(address, Expect::Supernode).await {
+                let connecting = member.endpoint.connect(address, Expect::Supernode);
+                match self.meanwhile(connecting).await {
                     Ok(connection) => {
                         tracing::info!(supernode = %address, "connected");
                         self.converse(connection).await;
@@ -108,7 +109,7 @@ impl Driver {
                     }
                 }
             }
-            self.idle(pause).await;
+            self.meanwhile(tokio::time::sleep(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -128,18 +129,14 @@ impl Driver {
         }
     }
 
-    /// Waits, and listens meanwhile.
-    async fn idle(&mut self, pause: Duration) {
-        let until = tokio::time::sleep(pause);
-        tokio::pin!(until);
+    /// Does something that needs no supernode's answer; what readers want meanwhile is searched for.
+    async fn meanwhile<T>(&mut self, doing: impl Future<Output = T>) -> T {
+        tokio::pin!(doing);
         loop {
             self.search();
             tokio::select! {
-                () = &mut until => return,
-                told = self.ends.told.recv() => match told {
-                    Some(told) => { let _ = self.note(&told, None); }
-                    None => return,
-                },
+                done = &mut doing => return done,
+                Some(told) = self.ends.told.recv() => { let _ = self.note(&told, None); }
                 Some(_) = self.ended.recv() => {}
             }
         }
@@ -149,7 +146,6 @@ impl Driver {
     /// is just being told of a task is given the time to take it: while it answers, only it reads the
     /// origin.
     pub(super) fn search(&mut self) {
-        self.searches.retain(|_, search| !search.is_finished());
         let seen_to = |task: &TaskId| {
             let being_told = self.introducing.contains(task) && !self.not_taken.contains(task);
             self.introduced.contains(task) || being_told
@@ -158,8 +154,14 @@ impl Driver {
             if !self.searches.contains_key(task)
                 && let Some(live) = self.parts.engine.live(task)
             {
-                let running = tokio::spawn(self.parts.search.clone().run(live));
-                self.searches.insert(*task, running.abort_handle());
+                let (task, tell) = (*task, self.ends.tell.clone());
+                let search = self.parts.search.clone().run(live);
+                let running = tokio::spawn(async move {
+                    search.await;
+                    // Nobody listens only when the process ends.
+                    let _ = tell.send(Told::Searched(task));
+                });
+                self.searches.insert(task, running.abort_handle());
             }
         }
     }
@@ -189,6 +191,38 @@ impl Driver {
         });
     }
 
+    /// The supernode does not know that this node may have a task: it is told again.
+    pub(super) fn reopen(&mut self, connection: &Connection, task: TaskId) {
+        self.introduced.remove(&task);
+        if self.wants.contains_key(&task) {
+            self.introduce(connection, task);
+        }
+    }
+
+    /// The demand on a task changed: what it is now counts, for a task that failed and began again
+    /// has readers of both on their way.
+    fn wanted(
+        &mut self,
+        task: TaskId,
+        connection: Option<&Connection>,
+    ) -> Option<(TaskId, Option<Want>)> {
+        let want = self.parts.engine.live(&task).and_then(|live| live.want());
+        match want {
+            Some(want) => self.wants.insert(task, want),
+            None => {
+                self.not_taken.remove(&task);
+                self.wants.remove(&task)
+            }
+        };
+        if self.introduced.contains(&task) {
+            return Some((task, want));
+        }
+        if let Some(connection) = connection.filter(|_| want.is_some()) {
+            self.introduce(connection, task);
+        }
+        None
+    }
+
     /// Takes in what the rest of the node says; with a supernode at hand, what it is to be told.
     pub(super) fn note(
         &mut self,
@@ -196,20 +230,10 @@ impl Driver {
         connection: Option<&Connection>,
     ) -> Option<(TaskId, Option<Want>)> {
         match told {
-            Told::Wanted(task, Some(want)) => {
-                self.wants.insert(*task, *want);
-                if self.introduced.contains(task) {
-                    return Some((*task, Some(*want)));
-                }
-                if let Some(connection) = connection {
-                    self.introduce(connection, *task);
-                }
+            Told::Wanted(task) => self.wanted(*task, connection),
+            Told::Searched(task) => {
+                self.searches.remove(task);
                 None
-            }
-            Told::Wanted(task, None) => {
-                self.wants.remove(task);
-                self.not_taken.remove(task);
-                self.introduced.contains(task).then_some((*task, None))
             }
             // Only who is told what we hold has to hear of it; the session says it.
             Told::Lost(..) => None,

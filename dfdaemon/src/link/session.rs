@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use transport::{Connection, SendHalf, TransportError};
 use wire::control::{
     FromNode, FromSupernode, Has, Lost, NodeSays, SupernodeSays, TaskFailed, Told as AllTold,
-    Unwant,
+    Unopened, Unwant,
 };
 use wire::request::{Asks, Control, Kind, Request};
 
@@ -28,8 +28,12 @@ pub(super) async fn hold(
     let (mut out, mut incoming) = connection.open(&request).await?.split();
     say(&mut out, NodeSays::Hello(driver.parts.hello.clone())).await?;
     let welcome = tokio::time::timeout(WELCOME_WITHIN, incoming.recv::<FromSupernode>()).await;
-    if !matches!(welcome, Ok(Ok(Some(_)))) {
+    let Ok(Ok(Some(FromSupernode { says: Some(SupernodeSays::Welcome(welcome)) }))) = welcome
+    else {
         return Err(TransportError::Closed);
+    };
+    for neighbour in welcome.neighbours {
+        driver.parts.engine.met(neighbour);
     }
     // Reading goes on in a task of its own: a half-read message must not be lost to a select.
     let (heard_in, mut heard) = mpsc::channel(64);
@@ -62,7 +66,7 @@ async fn talk(
         tokio::select! {
             message = heard.recv() => match message {
                 Some(message) => {
-                    if let Some(reply) = hear(driver, message) {
+                    if let Some(reply) = hear(driver, connection, message) {
                         say(out, reply).await?;
                     }
                 }
@@ -153,7 +157,7 @@ fn gone(driver: &Driver, running: &Running) -> Option<Lost> {
     (!gone.is_empty()).then(|| Lost { task: running.task.to_string(), pieces: map(&gone) })
 }
 
-fn hear(driver: &mut Driver, message: FromSupernode) -> Option<NodeSays> {
+fn hear(driver: &mut Driver, connection: &Connection, message: FromSupernode) -> Option<NodeSays> {
     match message.says? {
         SupernodeSays::Welcome(_) => None,
         SupernodeSays::Lease(lease) => driver.transfers.begin(lease).map(NodeSays::Ended),
@@ -167,6 +171,12 @@ fn hear(driver: &mut Driver, message: FromSupernode) -> Option<NodeSays> {
         }
         SupernodeSays::Failed(failed) => {
             fail(driver, failed);
+            None
+        }
+        SupernodeSays::Unopened(Unopened { task }) => {
+            if let Ok(task) = wire::task(&task) {
+                driver.reopen(connection, task);
+            }
             None
         }
     }

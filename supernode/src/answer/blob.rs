@@ -30,7 +30,8 @@ impl Answers {
         })?;
         let live = self.blob(&asked, digest).await?;
         let task = live.id();
-        let fresh_seconds = self.access.readable_for().as_secs();
+        let fresh = self.access.fresh_for(&asked.repository, &digest, &asked.caller);
+        let fresh_seconds = fresh.as_secs();
         if ask.only_facts {
             return Ok(Opened {
                 statements: vec![
@@ -40,7 +41,7 @@ impl Answers {
                 ..Opened::default()
             });
         }
-        self.swarm.interest(name, task);
+        self.swarm.grant(name, task);
         let inline = self.inline(&live).await?;
         let statements = self.swarm.sign(&live, live.layout().all(), is_whole(&live));
         Ok(Opened {

@@ -32,7 +32,7 @@ impl Answers {
             .transpose()
             .map_err(|error| invalid(error.to_string()))?;
         let live = self.url(url, expected).await?;
-        self.swarm.interest(name, live.id());
+        self.swarm.grant(name, live.id());
         let statements = self.swarm.sign(&live, live.layout().all(), false);
         Ok(Opened {
             statements: statements.into_iter().map(Into::into).collect(),

@@ -13,7 +13,7 @@ use testbed::Node;
 
 /// What a command said.
 #[derive(Debug)]
-pub struct Said {
+pub(crate) struct Said {
     pub success: bool,
     pub code: Option<i32>,
     pub out: String,
@@ -21,7 +21,7 @@ pub struct Said {
 }
 
 /// Runs `dfdaemon cache …` with the node's configuration.
-pub async fn cache(node: &Node, args: &[&str]) -> anyhow::Result<Said> {
+pub(crate) async fn cache(node: &Node, args: &[&str]) -> anyhow::Result<Said> {
     let mut command = node.command(&[&["cache"], args].concat())?;
     let out = tokio::task::spawn_blocking(move || command.output()).await??;
     Ok(Said {
@@ -33,20 +33,20 @@ pub async fn cache(node: &Node, args: &[&str]) -> anyhow::Result<Said> {
 }
 
 /// The same with `--json`, which has to succeed.
-pub async fn cache_json(node: &Node, args: &[&str]) -> anyhow::Result<Value> {
+pub(crate) async fn cache_json(node: &Node, args: &[&str]) -> anyhow::Result<Value> {
     let said = cache(node, &[args, &["--json"]].concat()).await?;
     ensure!(said.success, "{args:?}: {said:?}");
     Ok(serde_json::from_str(&said.out)?)
 }
 
 /// The names of the tasks in a listing.
-pub fn tasks(listing: &Value) -> Vec<String> {
+pub(crate) fn tasks(listing: &Value) -> Vec<String> {
     let names = listing["tasks"].as_array().into_iter().flatten();
     names.filter_map(|entry| entry["task"].as_str()).map(ToOwned::to_owned).collect()
 }
 
 /// Stops a node in order.
-pub async fn stop(node: &mut Node) -> anyhow::Result<()> {
+pub(crate) async fn stop(node: &mut Node) -> anyhow::Result<()> {
     let process = node.process().context("it does not run")?;
     process.signal(Signal::TERM)?;
     let begun = Instant::now();
@@ -58,7 +58,7 @@ pub async fn stop(node: &mut Node) -> anyhow::Result<()> {
 }
 
 /// Flips a bit of a blob in the store under `dir`.
-pub fn flip(dir: &Path, blob: Digest, at: u64) -> anyhow::Result<()> {
+pub(crate) fn flip(dir: &Path, blob: Digest, at: u64) -> anyhow::Result<()> {
     let name = blob.to_string();
     let hex = name.trim_start_matches("sha256:");
     let path = dir.join("state/store/tasks").join(&hex[..2]).join(format!("blob-{hex}.data"));
