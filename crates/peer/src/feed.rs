@@ -42,7 +42,8 @@ pub enum FeedEvent {
     /// The origin does not serve a caller any more that it served before: what was granted to it
     /// is to be asked again.
     Denied(RegistryOrigin),
-    /// The origin failed the task.
+    /// Nobody could say what the task is. (One that has begun tells its failure itself:
+    /// [`LiveTask::end`].)
     Failed(TaskId, Failure),
 }
 
@@ -134,7 +135,7 @@ impl Feeds {
             return Ok(live);
         }
         let described = self.inner.ask(&feed, &origin).await;
-        if described.is_err() {
+        if described.is_err() && self.inner.is_present(&feed) {
             lock(&self.inner.feeds).remove(&id);
         }
         described
@@ -273,14 +274,19 @@ impl Feeds {
 }
 
 impl Inner {
-    async fn ask(&self, feed: &Feed, origin: &Origin) -> Result<Arc<LiveTask>, Failure> {
+    /// Whether the feed is its task's still: one that was forgotten has no say any more.
+    fn is_present(&self, feed: &Arc<Feed>) -> bool {
+        lock(&self.feeds).get(&feed.id).is_some_and(|present| Arc::ptr_eq(present, feed))
+    }
+
+    async fn ask(&self, feed: &Arc<Feed>, origin: &Origin) -> Result<Arc<LiveTask>, Failure> {
         let stream = OriginStream::open(&self.registries, origin, 0).await?;
         self.begin(feed, origin, stream).await
     }
 
     async fn begin(
         &self,
-        feed: &Feed,
+        feed: &Arc<Feed>,
         origin: &Origin,
         stream: OriginStream,
     ) -> Result<Arc<LiveTask>, Failure> {
@@ -288,12 +294,14 @@ impl Inner {
             .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
         let live = self.engine.create(feed.id, layout, stream.media_type())?;
         *feed.open.lock().await = Some(Open { origin: origin.clone(), stream });
+        // It may have been forgotten meanwhile, with a former attempt at the task.
+        lock(&self.feeds).entry(feed.id).or_insert_with(|| Arc::clone(feed));
         let _ = feed.granted_to.set(CallerId::of(origin.caller()));
         Ok(live)
     }
 
     /// The task of a feed that is to run. One that was evicted meanwhile is described again.
-    async fn task_of(&self, feed: &Feed) -> Result<Arc<LiveTask>, Failure> {
+    async fn task_of(&self, feed: &Arc<Feed>) -> Result<Arc<LiveTask>, Failure> {
         let _asking = feed.describing.lock().await;
         if let Some(live) = self.engine.live(&feed.id) {
             return Ok(live);
@@ -339,12 +347,16 @@ impl Drop for Waiting {
 /// Streams what is needed until nothing is.
 async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
     loop {
+        if !inner.is_present(&feed) {
+            *lock(&feed.running) = false;
+            return;
+        }
         // Looked up anew each time: a task that failed may have begun again.
         let live = match inner.task_of(&feed).await {
             Ok(live) => live,
             Err(failure) => {
                 *lock(&feed.running) = false;
-                let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
+                failed(&inner, &feed, failure);
                 return;
             }
         };
@@ -353,15 +365,23 @@ async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
         let mut running = lock(&feed.running);
         if let Err(failure) = streamed {
             *running = false;
-            live.fail(failure.clone());
-            // Nobody listens only when the process ends.
-            let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
+            live.fail(failure);
             return;
         }
-        if next(&feed, &live, 0).is_none() {
+        // A task that failed lacks all its bytes; it is for those who ask again to begin it again.
+        let over = live.has_failed() && !inner.engine.is_live(&feed.id);
+        if over || next(&feed, &live, 0).is_none() {
             *running = false;
             return;
         }
+    }
+}
+
+/// Tells of a failure, unless it is that of a former life of the task.
+fn failed(inner: &Inner, feed: &Arc<Feed>, failure: Failure) {
+    if inner.is_present(feed) {
+        // Nobody listens only when the process ends.
+        let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
     }
 }
 

@@ -73,8 +73,10 @@ async fn rules_2_and_3_who_resumes_a_failed_body_gets_an_error_at_once_and_never
     let (registry, rig) = faulty(&image, Fault::FlippedBit).await?;
     let target = path("blobs", image.layer(0));
     let first = rig.get(&target, &[ENCODINGS]).await?;
-    assert!(!first.complete && !first.body.is_empty());
-    let rest = format!("bytes={}-", first.body.len());
+    assert!(!first.complete);
+    // It may have failed before its first byte; then it is not begun again for a moment either.
+    let begun = first.body.len().max(1);
+    let rest = format!("bytes={begun}-");
     for _ in 0..5 {
         let asked = Instant::now();
         let answer = rig.get(&target, &[ENCODINGS, ("range", &rest)]).await?;
@@ -83,11 +85,14 @@ async fn rules_2_and_3_who_resumes_a_failed_body_gets_an_error_at_once_and_never
     }
     // Whoever begins anew may find that the origin is right again.
     registry.set(Fault::None);
+    if first.body.is_empty() {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+    }
     let anew = rig.get(&target, &[ENCODINGS]).await?;
     assert!(anew.complete && anew.body == image.layers()[0]);
     let part = rig.get(&target, &[("range", &rest)]).await?;
     assert_eq!(part.status, 206);
-    assert!(part.body == image.layers()[0].slice(first.body.len()..));
+    assert!(part.body == image.layers()[0].slice(begun..));
     Ok(())
 }
 
@@ -201,7 +206,12 @@ async fn rule_13_what_was_found_by_tag_is_had_by_digest_even_if_the_supernode_ha
 
     // If the registry has gone as well, the node still has what it gave a moment ago; for the rest
     // an error comes at once, and no silence.
+    let address = registry.address();
     registry.process().kill()?;
+    // Nobody else is to answer at its address.
+    let held = tokio::net::TcpSocket::new_v4()?;
+    held.set_reuseaddr(true)?;
+    held.bind(address)?;
     let again = rig.get(&path("manifests", &digest), &[]).await?;
     assert_eq!((again.status.as_u16(), &again.body), (200, image.manifest()));
     for gone in [path("manifests", "v1"), path("blobs", image.layer(0))] {

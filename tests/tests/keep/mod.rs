@@ -1,5 +1,5 @@
 //! What the tests of stores share: the operator's commands, damage, a disk of a given size.
-#![allow(dead_code)] // each test binary uses a part of it
+#![allow(dead_code, unreachable_pub)] // each test binary uses a part of it
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
