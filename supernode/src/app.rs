@@ -227,6 +227,10 @@ impl Losses {
 impl Plan for Losses {
     fn wanted(&self, _task: &Arc<LiveTask>) {}
 
+    fn serves(&self) -> bool {
+        true
+    }
+
     fn lost(&self, task: TaskId, pieces: PieceSet) {
         // Nobody listens only when the process ends.
         let _ = self.0.send((task, pieces));

@@ -302,8 +302,11 @@ impl Swarm {
                 tracing::warn!(%task, %error, "a whole task's statement could not be kept");
             }
         }
+        // The cache may lose it; what was signed of it stands, and nodes that hold it can go on.
+        let (believed, _) = claims::believed(&task, signed.clone(), &self.inner.engine.verifier());
         let now = self.now();
         let mut state = self.state();
+        state.claims.keep(believed);
         let interested: Vec<_> = state.grants.get(&task).into_iter().flatten().collect();
         let interested: Vec<_> = interested.into_iter().map(|(node, _)| *node).collect();
         for node in interested {
@@ -381,11 +384,24 @@ impl Swarm {
             Decision::Need { task, pieces, urgent_first, .. } => {
                 let need = Need { pieces, urgent: urgent_first };
                 self.state().needs.insert(task, need.clone());
+                self.claim_again(task, &need);
                 self.inner.feeds.need(task, need);
             }
             Decision::SetAside { node, task } => {
                 let name = self.state().name(node);
                 tracing::warn!(node = %name, %task, "set aside: it sent wrong bytes, or claims what it has not");
+            }
+        }
+    }
+
+    /// Of what is needed, the cache may have some all the same: a receiver could not take it, or it
+    /// went and came again.
+    fn claim_again(&self, task: TaskId, need: &Need) {
+        if let Some(live) = self.inner.engine.live(&task) {
+            let mut pieces = live.present();
+            pieces.intersect_with(&need.pieces);
+            if !pieces.is_empty() {
+                self.apply(Event::Has { node: NodeId::CACHE, task, pieces });
             }
         }
     }

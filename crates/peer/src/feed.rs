@@ -412,7 +412,11 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     inner.engine.hash(live, None);
     // What has come is kept while the next piece comes: neither waits for the other.
     let mut keeping = Keeping { running: FuturesUnordered::new(), pieces: BTreeSet::new() };
-    while let Some(index) = next(feed, live, position) {
+    loop {
+        let waiting = next_or_linger(feed, live, position, open.is_some());
+        let Some(index) = keeping.during(async { Ok(waiting.await) }).await? else {
+            break;
+        };
         if live.is_over() {
             return Err(live.why_stopped().await);
         }
@@ -422,6 +426,9 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
         }
         let start = u64::from(index) * size;
         let taken = async {
+            if live.serves {
+                live.until_room(size).await;
+            }
             let mut reading = match open.take() {
                 Some(open) if open.stream.at() == start => open,
                 _ => reopen(inner, feed, start, layout.length(), &last).await?,
@@ -512,9 +519,48 @@ async fn keep_and_tell(
     bytes: Unverified,
 ) -> Result<PieceIndex, Failure> {
     keep(inner, live, index, bytes).await?;
+    feed.has_come(index);
     // Nobody listens only when the process ends.
     let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
     Ok(index)
+}
+
+/// The needed piece to read next. Of a task that is not kept, little is needed at a time: its stream
+/// stays open for a moment when nothing is, for the next need begins where it is.
+async fn next_or_linger(
+    feed: &Feed,
+    live: &LiveTask,
+    position: PieceIndex,
+    open: bool,
+) -> Option<PieceIndex> {
+    let mut needs = feed.need.subscribe();
+    loop {
+        needs.borrow_and_update();
+        let index = next(feed, live, position);
+        if index.is_some() || !open || !live.is_unkept() {
+            return index;
+        }
+        match tokio::time::timeout(LINGER, needs.changed()).await {
+            Ok(Ok(())) => {}
+            _ => return None,
+        }
+    }
+}
+
+/// A stream of which nothing is needed stays open for so long.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(3);
+
+impl Feed {
+    /// A piece has come: should it go again, whoever needs it will say so.
+    fn has_come(&self, index: PieceIndex) {
+        self.need.send_if_modified(|need| {
+            need.pieces.remove(index);
+            if need.urgent == Some(index) {
+                need.urgent = None;
+            }
+            false
+        });
+    }
 }
 
 /// The origin serves this asker no more: it is not asked in its name again, and what the asker was
@@ -541,13 +587,15 @@ fn layout_position(stream: &OriginStream, size: u64) -> PieceIndex {
 /// the first.
 fn next(feed: &Feed, live: &LiveTask, position: PieceIndex) -> Option<PieceIndex> {
     let need = feed.need.borrow();
-    let missing = |index: &PieceIndex| !live.stored().has_local(*index);
+    let missing = |index: &PieceIndex| !live.has_local(*index);
     let urgent = need.urgent.filter(missing);
     // A reader waits, but its piece is about to pass anyway: reopening would cost more.
     let near = urgent.filter(|index| !(position..position + NEAR).contains(index));
     if feed.inline.load(Ordering::Relaxed) > 0 {
         let all = live.layout().pieces();
-        return (position..all).chain(0..position.min(all)).find(missing);
+        // What has passed without being kept is missing again, and nobody waits for it.
+        let before = if live.is_unkept() { 0 } else { position.min(all) };
+        return (position..all).chain(0..before).find(missing);
     }
     near.or_else(|| need.pieces.iter().filter(|index| *index >= position).find(missing))
         .or_else(|| need.pieces.iter().find(missing))
@@ -598,8 +646,13 @@ async fn keep(
     bytes: Unverified,
 ) -> Result<(), Failure> {
     let short = || Failure::new(Kind::Origin, "the registry sent fewer bytes than it announced");
-    let kept = match &inner.belief {
+    match &inner.belief {
         Belief::Attest(attestor) => {
+            if live.book().digest(index).is_some() {
+                // It was said before what the origin sends: that stands.
+                let piece = live.book().verify(index, bytes)?;
+                return patiently(live, || live.put(piece.clone(), Source::Origin)).await;
+            }
             let (piece, digest) =
                 attestor.attest(live.id(), live.layout(), index, bytes).ok_or_else(short)?;
             let said = Said {
@@ -612,17 +665,35 @@ async fn keep(
             };
             let (_, signed) = Statement::sign(said, attestor.signer());
             live.learn_signed(signed, &inner.engine.verifier())?;
-            live.put(piece, Source::Origin).await
+            patiently(live, || live.put(piece.clone(), Source::Origin)).await
         }
         // A supernode signed this piece's digest before it went away: no need to wait for the whole.
         Belief::Provisional if live.book().digest(index).is_some() => {
-            live.put(live.book().verify(index, bytes)?, Source::Origin).await
+            let piece = live.book().verify(index, bytes)?;
+            patiently(live, || live.put(piece.clone(), Source::Origin)).await
         }
         Belief::Provisional => {
             let piece =
                 Provisional::new(live.id(), live.layout(), index, bytes).ok_or_else(short)?;
-            live.put_provisional(piece, Source::Origin).await
+            patiently(live, || live.put_provisional(piece.clone(), Source::Origin)).await
         }
-    };
-    kept.map_err(|error| Failure::new(Kind::Other, error.to_string()))
+    }
+}
+
+/// Puts a piece. One for which there is no room in memory now waits until its readers are further.
+async fn patiently<F>(live: &Arc<LiveTask>, put: impl Fn() -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), store::PutError>>,
+{
+    let mut changes = live.changes();
+    loop {
+        changes.borrow_and_update();
+        let Err(error) = put().await else {
+            return Ok(());
+        };
+        if !live.is_unkept() || live.is_over() || live.want().is_none() {
+            return Err(Failure::new(Kind::Other, error.to_string()));
+        }
+        let _ = tokio::time::timeout(LINGER, changes.changed()).await;
+    }
 }

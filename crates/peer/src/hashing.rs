@@ -47,6 +47,7 @@ async fn pass(live: &Arc<LiveTask>, expected: Option<Digest>) -> Result<Whole, F
         state = blocking(move || batch(&work, state))
             .await
             .map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
+        live.hashed_up_to(state.1);
     }
     Ok(Whole::prove(live.id(), expected, layout.length(), state.0)?)
 }

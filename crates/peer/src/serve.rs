@@ -97,6 +97,7 @@ impl Uploader {
             let sent = tokio::time::timeout(TAKEN_WITHIN, sending).await;
             sent.map_err(|_| TransportError::Timeout)??;
             self.engine.metrics().sent(length);
+            live.was_sent(index);
         }
         Ok(())
     }

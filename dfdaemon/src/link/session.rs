@@ -68,7 +68,11 @@ async fn talk(
             // supernode would take back a lease that is done.
             biased;
             Some(running) = driver.ended.recv() => {
+                let gone = gone(driver, &running);
                 say(out, ended(driver, running)).await?;
+                if let Some(lost) = gone {
+                    say(out, NodeSays::Lost(lost)).await?;
+                }
             }
             message = heard.recv() => match message {
                 Some(message) => {
@@ -143,6 +147,17 @@ fn ended(driver: &Driver, running: Running) -> NodeSays {
         Some(has) => NodeSays::Has(has),
         None => NodeSays::Told(AllTold {}),
     }
+}
+
+/// Of what a transfer brought: what was passed on without being kept, and has gone before it was
+/// told that it came.
+fn gone(driver: &Driver, running: &Running) -> Option<Lost> {
+    // The task that it was brought to may be over, and its pieces with it.
+    let gone = match driver.parts.engine.live(&running.task) {
+        Some(live) => live.gone_of(running.pieces()),
+        None => running.pieces().clone(),
+    };
+    (!gone.is_empty()).then(|| Lost { task: running.task.to_string(), pieces: map(&gone) })
 }
 
 fn hear(driver: &mut Driver, connection: &Connection, message: FromSupernode) -> Option<NodeSays> {

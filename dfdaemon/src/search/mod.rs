@@ -267,7 +267,7 @@ impl Round<'_> {
 /// The pieces of a run that are not here.
 fn missing(live: &LiveTask, run: Run) -> PieceSet {
     let mut missing = PieceSet::none(live.layout().pieces());
-    for index in run.iter().filter(|index| !live.stored().has_local(*index)) {
+    for index in run.iter().filter(|index| !live.has_local(*index)) {
         missing.insert(index);
     }
     missing
