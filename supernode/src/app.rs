@@ -207,7 +207,7 @@ async fn hear_origin(
             FeedEvent::Denied(origin) => access.denied(&origin.repository, &origin.caller),
             FeedEvent::Failed(task, failure) => {
                 tracing::warn!(%task, error = %failure, "the origin failed");
-                swarm.fail(task, &failure);
+                swarm.lack(task, &failure);
             }
         }
     }

@@ -110,20 +110,47 @@ impl Access {
         digest: &Digest,
         caller: &Caller,
     ) -> Result<(), Failure> {
+        self.unless_known(repository, digest, caller, async {
+            self.registries.blob_head(repository, digest, caller).await?;
+            self.granted(repository, digest, caller);
+            Ok(())
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// [`Self::blob`] for a manifest. Says what the registry answered, if it was asked.
+    ///
+    /// # Errors
+    /// What the registry answers the caller.
+    pub async fn manifest_of(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        request: &ManifestRequest,
+        caller: &Caller,
+    ) -> Result<Option<ManifestAnswer>, Failure> {
+        let reference = Reference::Digest(*digest);
+        let asking = self.manifest(repository, &reference, request, caller);
+        self.unless_known(repository, digest, caller, asking).await
+    }
+
+    /// Asks where a fact is missing; of many who want the same, one asks and all know.
+    async fn unless_known<T>(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        caller: &Caller,
+        ask: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<Option<T>, Failure> {
         let key = (repository.clone(), *digest, CallerId::of(caller));
         let asking = Asking::clone(lock(&self.asking).entry(key.clone()).or_default());
         let turn = asking.lock().await;
-        let asked = if self.known(repository, digest, caller) {
-            Ok(())
-        } else {
-            self.registries
-                .blob_head(repository, digest, caller)
-                .await
-                .map(|_| self.granted(repository, digest, caller))
-        };
+        let known = self.known(repository, digest, caller);
+        let asked = if known { Ok(None) } else { ask.await.map(Some) };
         drop(turn);
         lock(&self.asking).remove(&key);
-        asked.map_err(Failure::from)
+        asked
     }
 
     /// The length of blob `digest` of `repository`, in bytes, asked by a HEAD in the caller's name.

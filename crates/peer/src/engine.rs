@@ -205,24 +205,18 @@ impl Engine {
         }
     }
 
-    /// The same for a task whose bytes proved wrong, unless another has taken its place. Whoever asks
-    /// for it from now on begins with nothing, and what still comes in goes nowhere.
-    pub(crate) fn discard(&self, task: &Arc<LiveTask>, failure: Failure) {
+    /// The same for one attempt at a task, if no other has taken its place. Of a task whose bytes are
+    /// dropped, whoever asks for it from now on begins with nothing, and what still comes in goes
+    /// nowhere.
+    pub fn fail_attempt(&self, task: &Arc<LiveTask>, failure: Failure, drop_bytes: bool) {
         let mut live = lock(&self.inner.live);
         task.fail(failure);
         if live.get(&task.id()).is_some_and(|present| Arc::ptr_eq(present, task)) {
             live.remove(&task.id());
-            self.drop_bytes(&task.id());
+            if drop_bytes {
+                self.drop_bytes(&task.id());
+            }
         }
-    }
-
-    /// Whether another has taken the place of `task` here: what befell the one is no matter of the
-    /// other.
-    #[must_use]
-    pub fn is_replaced(&self, task: &Arc<LiveTask>) -> bool {
-        let live = lock(&self.inner.live);
-        live.get(&task.id())
-            .is_some_and(|present| !Arc::ptr_eq(present, task) && !present.has_failed())
     }
 
     fn drop_bytes(&self, id: &TaskId) {

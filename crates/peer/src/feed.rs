@@ -42,7 +42,8 @@ pub enum FeedEvent {
     /// The origin does not serve a caller any more that it served before: what was granted to it
     /// is to be asked again.
     Denied(RegistryOrigin),
-    /// The origin failed the task.
+    /// Nobody could say what the task is. (One that has begun tells its failure itself:
+    /// [`LiveTask::end`].)
     Failed(TaskId, Failure),
 }
 
@@ -307,11 +308,10 @@ impl Inner {
             .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
         let live = self.engine.create(feed.id, layout, stream.media_type())?;
         *feed.open.lock().await = Some(Open { origin: origin.clone(), stream });
-        let _ = feed.granted_to.set(CallerId::of(origin.caller()));
         feed.follow(&live);
-        // The task may have failed and been forgotten while the origin was asked anew; without its
-        // feed nobody would ever fetch it.
+        // It may have been forgotten meanwhile, with a former attempt at the task.
         lock(&self.feeds).entry(feed.id).or_insert_with(|| Arc::clone(feed));
+        let _ = feed.granted_to.set(CallerId::of(origin.caller()));
         Ok(live)
     }
 
@@ -383,8 +383,7 @@ async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
         let mut running = lock(&feed.running);
         if let Err(failure) = streamed {
             *running = false;
-            live.fail(failure.clone());
-            failed(&inner, &feed, failure);
+            live.fail(failure);
             return;
         }
         if next(&feed, &live, 0).is_none() {

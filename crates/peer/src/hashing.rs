@@ -30,7 +30,9 @@ pub(crate) async fn follow(engine: Engine, live: Arc<LiveTask>, expected: Option
                 blocking(move || live.complete(&whole)).await;
             }
             // What does not match is worth nothing, whoever sent it.
-            Err(failure) if failure.kind == Kind::Mismatch => engine.discard(&live, failure),
+            Err(failure) if failure.kind == Kind::Mismatch => {
+                engine.fail_attempt(&live, failure, true);
+            }
             Err(failure) => live.fail(failure),
         }
     }

@@ -4,7 +4,7 @@
 //! only matters while something happens: the believed digests in memory, the readers' demand, and
 //! how the one SHA-256 pass ended.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -44,8 +44,12 @@ pub enum End {
     Failed(Failure),
 }
 
+/// The number of the next attempt at any task.
+static ATTEMPTS: AtomicU64 = AtomicU64::new(1);
+
 /// A task in memory.
 pub struct LiveTask {
+    attempt: u64,
     stored: Arc<store::Task>,
     book: Mutex<PieceBook>,
     demand: Mutex<Demand>,
@@ -68,6 +72,7 @@ impl LiveTask {
         let book = book(&stored, verifier);
         let end = if stored.is_complete() { End::Whole } else { End::Open };
         Arc::new(Self {
+            attempt: ATTEMPTS.fetch_add(1, Ordering::Relaxed),
             stored,
             book: Mutex::new(book),
             demand: Mutex::default(),
@@ -99,6 +104,13 @@ impl LiveTask {
         let hashing =
             self.hashing.load(Ordering::Relaxed) && matches!(*self.end.borrow(), End::Open);
         references <= 1 + usize::from(hashing)
+    }
+
+    /// Which attempt at the task this is, of all that this process made: a task that failed may begin
+    /// again, and what becomes of the former attempt must not touch the new one. Never 0.
+    #[must_use]
+    pub const fn attempt(&self) -> u64 {
+        self.attempt
     }
 
     /// The task's name.

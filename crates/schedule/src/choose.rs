@@ -15,12 +15,20 @@ pub(crate) struct Pick {
     pub(crate) piece: PieceIndex,
 }
 
+/// Of which pieces a lease may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Which {
+    /// Those that were never sent to anybody.
+    NeverSent,
+    /// All.
+    Any,
+}
+
 /// What limits a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunLimit {
-    /// Only pieces that were never sent.
-    pub(crate) fresh: bool,
-    /// The bytes that take about the target time.
+    pub(crate) which: Which,
+    /// The bytes that a lease should have.
     pub(crate) bytes: u64,
 }
 
@@ -41,7 +49,7 @@ impl Task {
         &self,
         held: &Held,
         pull: &Pull,
-        fresh: bool,
+        which: Which,
         policy: &Policy,
     ) -> Option<Pick> {
         let urgent_end = match pull.priority {
@@ -52,11 +60,11 @@ impl Task {
         let mut best: Option<Pick> = None;
         for (index, mask) in words_of(pull.window) {
             let mut word = held.word(index) & pull.open.word(index) & mask;
-            if fresh {
+            if which == Which::NeverSent {
                 word &= self.unsent.word(index);
             }
             for piece in pieces_of(index, word) {
-                if alone || fresh || piece < urgent_end {
+                if alone || which == Which::NeverSent || piece < urgent_end {
                     return Some(Pick { rank: 0, piece });
                 }
                 let rank = rank(self.copies[piece as usize]);
@@ -86,7 +94,7 @@ impl Task {
         while end < stop
             && pull.open.get(end)
             && held.get(end)
-            && (!limit.fresh || self.unsent.get(end))
+            && (limit.which == Which::Any || self.unsent.get(end))
             && (alone || urgent || rank(self.copies[end as usize]) <= pick.rank)
         {
             end += 1;

@@ -20,6 +20,7 @@ pub mod swarm;
 mod bits;
 mod choose;
 mod node;
+mod pipe;
 mod rate;
 mod slab;
 mod task;

@@ -2,8 +2,9 @@
 
 use crate::decision::LeaseId;
 use crate::event::{Millis, NodeFacts, NodeId};
+use crate::pipe::Pipe;
 use crate::policy::Policy;
-use crate::rate::{Rate, as_f64};
+use crate::rate::{Lag, Rate, as_f64};
 use crate::slab::Key;
 use crate::task::Task;
 
@@ -32,6 +33,9 @@ impl Place {
     }
 }
 
+/// So many leases are on an uplink however large they are: one comes while the next is asked for.
+const AT_LEAST: usize = 3;
+
 /// FNV-1a, 64 bits.
 fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -45,11 +49,19 @@ pub(crate) struct Node {
     pub(crate) place: Place,
     pub(crate) can_serve: bool,
     pub(crate) slots: u32,
+    /// Bytes per millisecond that a lease from it gets.
     pub(crate) rate: Rate,
+    /// Its uplink, and its downlink.
+    pub(crate) uplink: Pipe,
+    pub(crate) downlink: Pipe,
+    /// How long a message between it and the supernode takes, there and back.
+    pub(crate) lag: Lag,
     /// Leases that it serves.
     pub(crate) uploads: Vec<LeaseId>,
     /// Leases that it receives.
     pub(crate) downloads: Vec<LeaseId>,
+    /// Since when nothing was on its way to it.
+    pub(crate) idle_since: Millis,
     /// Tasks of which it holds or wants something.
     pub(crate) tasks: Vec<Key<Task>>,
     /// Parents that it does not use for now.
@@ -74,8 +86,12 @@ impl Node {
             can_serve: false,
             slots: 0,
             rate: Rate::default(),
+            uplink: Pipe::new(),
+            downlink: Pipe::new(),
+            lag: Lag::default(),
             uploads: Vec::new(),
             downloads: Vec::new(),
+            idle_since: 0,
             tasks: Vec::new(),
             avoids: Vec::new(),
             rests_until: 0,
@@ -96,10 +112,9 @@ impl Node {
             0 => policy.upload_slots,
             told => told,
         };
-        if self.rate.get().is_none() {
+        if self.uplink.rate().is_none() {
             let told = facts.upload_bytes_per_s.filter(|rate| *rate > 0);
-            let each = told.map(|rate| as_f64(rate) / 1000.0 / f64::from(self.slots));
-            self.rate = Rate::told(each);
+            self.uplink.told(told.map(|rate| as_f64(rate) / 1000.0));
         }
     }
 
@@ -107,11 +122,22 @@ impl Node {
         self.id.0 == NodeId::CACHE.0
     }
 
+    /// Whether it should serve one more lease: its uplink would run dry without.
+    pub(crate) fn is_free(&self, now: Millis) -> bool {
+        let is_filled = self.uploads.len() >= AT_LEAST && self.uplink.is_full();
+        self.has_slot(0, now) && !is_filled
+    }
+
     /// Whether it could serve one more lease, `extra` beyond its slots.
     pub(crate) fn has_slot(&self, extra: u32, now: Millis) -> bool {
         self.can_serve
             && self.rests_until <= now
             && self.uploads.len() < (self.slots + extra) as usize
+    }
+
+    /// Whether more would only wait at its downlink.
+    pub(crate) const fn is_sated(&self) -> bool {
+        self.downloads.len() >= 2 * AT_LEAST && self.downlink.is_full()
     }
 
     /// Whether it could take one more lease, up to `limit`.

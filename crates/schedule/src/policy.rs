@@ -9,9 +9,16 @@ pub struct Policy {
     pub leases_per_receiver: u32,
     /// Leases and upload slots that a blocked read may take beyond the limits.
     pub blocked_extra: u32,
-    /// How long a lease should take: about a round trip's work, so that the pipeline never runs
-    /// dry and a new piece is soon with somebody who serves it.
-    pub target_lease: Millis,
+    /// An uplink is given work for twice the time that it takes to learn of a lease's end and to
+    /// give the next one, and for so long at least …
+    pub min_horizon: Millis,
+    /// … and at most.
+    pub max_horizon: Millis,
+    /// Bytes per millisecond of an uplink, as long as nothing was learned.
+    pub assumed_uplink: f64,
+    /// A receiver to whom nothing was under way for so long may overload a parent: it might be able
+    /// to send more than it showed.
+    pub patience: Millis,
     /// How many pieces a lease has at most.
     pub max_run_pieces: u32,
     /// How many bytes a lease has at most, if it has more than one piece.
@@ -59,15 +66,18 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            leases_per_receiver: 4,
+            leases_per_receiver: 32,
             blocked_extra: 1,
-            target_lease: 100,
+            min_horizon: 10,
+            max_horizon: 500,
+            assumed_uplink: 65_536.0,
+            patience: 200,
             max_run_pieces: 16,
             max_run_bytes: 4 << 20,
             window: 256,
             urgent_pieces: 4,
-            upload_slots: 3,
-            cache_upload_slots: 8,
+            upload_slots: 32,
+            cache_upload_slots: 64,
             assumed_rate: 16_384.0,
             stall_factor: 2.0,
             min_stall: 1000,

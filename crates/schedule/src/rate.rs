@@ -12,13 +12,14 @@ const WEIGHT: f64 = 0.3;
 const BELIEVED: std::ops::RangeInclusive<f64> = 0.1..=1e8;
 
 impl Rate {
-    pub(crate) const fn told(bytes_per_ms: Option<f64>) -> Self {
-        Self(bytes_per_ms)
-    }
-
     pub(crate) fn learn(&mut self, bytes: u64, millis: Millis) {
         let seen = as_f64(bytes) / as_f64(millis.max(1));
         let seen = seen.clamp(*BELIEVED.start(), *BELIEVED.end());
+        self.see(seen);
+    }
+
+    /// One observation, in bytes per millisecond.
+    pub(crate) fn see(&mut self, seen: f64) {
         self.0 = Some(self.0.map_or(seen, |mean| mean + WEIGHT * (seen - mean)));
     }
 
@@ -34,6 +35,26 @@ impl Rate {
         self.0
     }
 }
+
+/// An exponentially weighted mean of the milliseconds that a message and its answer take.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(crate) struct Lag(Option<f64>);
+
+impl Lag {
+    pub(crate) fn learn(&mut self, millis: Millis) {
+        // Receivers report how long a lease took them; what no network does is not believed.
+        let seen = as_f64(millis.min(LONGEST_LAG));
+        self.0 = Some(self.0.map_or(seen, |mean| mean + LAG_WEIGHT * (seen - mean)));
+    }
+
+    pub(crate) const fn get(self) -> Option<f64> {
+        self.0
+    }
+}
+
+/// How much a new observation of a lag weighs.
+const LAG_WEIGHT: f64 = 0.1;
+const LONGEST_LAG: Millis = 1000;
 
 /// The milliseconds that `bytes` take.
 pub(crate) fn millis_of(bytes: u64, bytes_per_ms: f64) -> Millis {

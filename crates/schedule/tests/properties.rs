@@ -5,7 +5,8 @@ mod support;
 use content::Run;
 use proptest::prelude::*;
 use schedule::{NodeId, Policy, Priority};
-use support::sim::{Faults, Setup, Sim};
+use support::setup::{Faults, Rates, Setup};
+use support::sim::Sim;
 
 fn setups() -> impl Strategy<Value = Setup> {
     let shape = (1u64..14, 1u32..90, 0u32..4, 0u32..6, any::<bool>(), any::<bool>());
@@ -22,7 +23,7 @@ fn setups() -> impl Strategy<Value = Setup> {
             cached,
             checked: true,
             faults: if calm { calmly } else { faults },
-            ..Setup::gigabit(nodes, pieces, 256 * 1024, seed)
+            ..Setup::links(1000, nodes, u64::from(pieces) * 64 * 1024, seed)
         }
     })
 }
@@ -50,11 +51,11 @@ fn play(mut sim: Sim) {
             0 => sim.kill(node, Some(50_000)),
             1 => sim.kill(node, None),
             2 => {
-                sim.join(newcomer, 5000, 3);
+                sim.join(newcomer, Rates::both(50_000_000), 3);
                 sim.lies(newcomer);
             }
             _ => {
-                sim.join(newcomer, 5000, 3);
+                sim.join(newcomer, Rates::both(50_000_000), 3);
                 sim.want(newcomer, Run { first: 0, end: pieces }, Priority::Pull);
             }
         }
@@ -77,7 +78,7 @@ proptest! {
             let mut sim = Sim::new(setup.clone());
             sim.all_want();
             let end = sim.run(LIMIT, |_| false);
-            (end, sim.leases, sim.sent_pieces, sim.swarm.stats())
+            (end, sim.costs.leases, sim.costs.pieces, sim.swarm.stats())
         };
         prop_assert_eq!(once(), once());
     }
@@ -86,7 +87,7 @@ proptest! {
 #[test]
 fn the_source_sends_each_piece_once_while_nothing_fails() {
     let policy = Policy { leases_per_receiver: 2, ..Policy::default() };
-    let setup = Setup { policy, checked: true, ..Setup::gigabit(30, 60, 256 * 1024, 5) };
+    let setup = Setup { policy, checked: true, ..Setup::links(1000, 30, 60 * 64 * 1024, 5) };
     let mut sim = Sim::new(setup);
     sim.all_want();
     sim.finish();

@@ -330,7 +330,7 @@ impl Node {
     ///
     /// # Errors
     /// If the disk says no.
-    pub fn forget_blobs(&self) -> anyhow::Result<()> {
+    pub fn forget(&self) -> anyhow::Result<()> {
         Ok(std::fs::remove_dir_all(self.dir.join("state/store"))?)
     }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::process::Command;
 
 /// A place for a process.
@@ -29,6 +30,20 @@ impl Spot {
     #[must_use]
     pub const fn within(namespace: String, ip: IpAddr) -> Self {
         Self { namespace: Some(namespace), ip }
+    }
+
+    /// Takes the calling thread, and those that it starts, to the network there. There is no way
+    /// back: take a thread that ends with its work.
+    ///
+    /// # Errors
+    /// If there is no such namespace, or the caller is not root.
+    pub fn enter(&self) -> std::io::Result<()> {
+        let Some(namespace) = &self.namespace else {
+            return Ok(());
+        };
+        let namespace = std::fs::File::open(format!("/run/netns/{namespace}"))?;
+        let network = Some(rustix::thread::LinkNameSpaceType::Network);
+        Ok(rustix::thread::move_into_link_name_space(namespace.as_fd(), network)?)
     }
 
     /// Its IP address.

@@ -121,6 +121,7 @@ impl Driver {
         self.introduced.clear();
         self.introducing.clear();
         self.not_taken.clear();
+        self.ends.attempts.forget();
         match ended {
             Ok(()) => tracing::warn!("the supernode has gone; going on without it"),
             Err(error) => {
@@ -183,9 +184,10 @@ impl Driver {
         let (connection, engine) = (connection.clone(), self.parts.engine.clone());
         let tickets = Arc::clone(&self.parts.search.tickets);
         let origins = self.parts.search.lone.origins(&task);
-        let tell = self.ends.tell.clone();
+        let (tell, attempts) = (self.ends.tell.clone(), self.ends.attempts.clone());
         tokio::spawn(async move {
-            let taken = introduce(connection, engine, &tickets, task, origins).await;
+            let known = (&*tickets, &attempts);
+            let taken = introduce(connection, engine, known, task, origins).await;
             // Nobody listens only when the process ends.
             let _ = tell.send(if taken { Told::Introduced(task) } else { Told::NotTaken(task) });
         });

@@ -184,6 +184,10 @@ fn fail(driver: &Driver, failed: TaskFailed) {
     let Ok(task) = wire::task(&failed.task) else {
         return;
     };
+    if !driver.ends.attempts.is_present(&task, failed.attempt) {
+        tracing::debug!(%task, "a former attempt came to nothing");
+        return;
+    }
     let failure = failed
         .failure
         .map_or_else(|| Failure::new(Kind::Other, "the supernode gave the task up"), Failure::from);

@@ -202,3 +202,6 @@ fn trimmed<'a, 'b>(slices: &'a [IoSlice<'b>]) -> &'a [IoSlice<'b>] {
     let first = slices.iter().position(|slice| !slice.is_empty());
     &slices[first.unwrap_or(slices.len())..]
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,15 @@
 //! The last few bytes are read, and go after all the others: by then it is known that nothing of
 //! the task was found damaged meanwhile, so no answer is ever complete and wrong.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
+use rustix::fs::Advice;
 use rustix::io::ReadWriteFlags;
 use store::Ready;
 use sys::Mapping;
@@ -68,14 +71,10 @@ impl Sending {
 
     async fn window(&self, start: u64, end: u64) -> io::Result<Bytes> {
         let mut mapping = Mapping::of(self.ready.file(), start..end)?;
-        let all = 0..mapping.as_ref().len();
-        if !mapping.is_loaded(all.clone())? {
-            let loaded = tokio::task::spawn_blocking(move || {
-                // A disk that cannot be read shows when it is sent from.
-                let _ = mapping.load(all);
-                mapping
-            });
-            mapping = loaded.await.map_err(io::Error::other)?;
+        if !mapping.is_loaded(0..mapping.as_ref().len())? {
+            let file = Arc::clone(self.ready.file());
+            let loading = tokio::task::spawn_blocking(move || load(&file, mapping, start, end));
+            mapping = loading.await.map_err(io::Error::other)?;
         }
         Ok(self.outlet.part(mapping, &self.ready, start))
     }
@@ -90,11 +89,29 @@ impl Sending {
         }
         let file = Arc::clone(self.ready.file());
         let read = tokio::task::spawn_blocking(move || {
-            use std::os::unix::fs::FileExt;
             file.read_exact_at(&mut bytes, start).map(|()| bytes)
         });
         Ok(read.await.map_err(io::Error::other)??.into())
     }
+}
+
+/// Reads a window from the disk, and asks for the next one meanwhile. A disk that cannot be read
+/// shows when it is sent from.
+fn load(file: &File, mapping: Mapping, start: u64, end: u64) -> Mapping {
+    let next = std::num::NonZeroU64::new(WINDOW);
+    let _ = rustix::fs::fadvise(file, end, next, Advice::WillNeed);
+    if mapping.load(0..mapping.as_ref().len()).is_err() {
+        // A kernel before 5.14: whatever is read is loaded.
+        let mut scratch = vec![0; 256 << 10];
+        let mut at = start;
+        while at < end {
+            match file.read_at(&mut scratch, at) {
+                Ok(read) if read > 0 => at += read as u64,
+                _ => break,
+            }
+        }
+    }
+    mapping
 }
 
 /// Where the bytes begin that are read.

@@ -101,7 +101,7 @@ impl Search {
             if hopeless >= PATIENCE {
                 let alone =
                     "no supernode answers, no peer has it, and nobody said where it comes from";
-                self.engine.fail(&live.id(), Failure::new(Kind::Other, alone), false);
+                self.engine.fail_attempt(&live, Failure::new(Kind::Other, alone), false);
                 return;
             }
             let mut changes = live.changes();

@@ -32,17 +32,13 @@ impl Answers {
             accept: ask.accept,
             if_none_match: ask.if_none_match,
         };
+        let (access, place) = (&self.access, &asked.repository);
         let (digest, answer) = match reference {
-            Reference::Digest(digest)
-                if self.access.known(&asked.repository, &digest, &asked.caller) =>
-            {
-                (digest, None)
+            Reference::Digest(digest) => {
+                (digest, access.manifest_of(place, &digest, &request, &asked.caller).await?)
             }
-            _ => {
-                let answer = self
-                    .access
-                    .manifest(&asked.repository, &reference, &request, &asked.caller)
-                    .await?;
+            Reference::Tag(_) => {
+                let answer = access.manifest(place, &reference, &request, &asked.caller).await?;
                 (answer.digest, Some(answer))
             }
         };
@@ -100,7 +96,7 @@ impl Answers {
         });
         let live = self.feeds.describe(task, origin).await?;
         let bytes = self.feeds.whole(&live).await.inspect_err(|failure| {
-            self.swarm.fail(task, failure);
+            self.swarm.fail(&live, failure);
         })?;
         Ok(Body { media_type: live.stored().media_type(), bytes })
     }

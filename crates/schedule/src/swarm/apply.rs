@@ -121,6 +121,9 @@ impl Swarm {
             self.wants_early(id, key, want);
             return;
         };
+        if self.pulls_of(key).is_empty() {
+            self.note_idle(key);
+        }
         self.join_task(task, key);
         self.tasks[task].set_want(key, Some(&want));
         self.drop_useless(task, key);

@@ -27,7 +27,7 @@ impl Swarm {
                 for (_, parent) in &self.free {
                     if self.may_serve(key, *parent, *node) && !self.is_reserved(key, *parent) {
                         let held = &task.members[parent].held;
-                        let pick = task.pick(held, pull, false, &self.policy);
+                        let pick = task.pick(held, pull, crate::choose::Which::Any, &self.policy);
                         assert_eq!(pick, None, "{parent:?} could serve {node:?}");
                     }
                 }
@@ -63,7 +63,11 @@ impl Swarm {
                 _ => 0,
             };
             let limit = self.policy.leases_per_receiver + extra;
-            let hungry = open > 0 && self.nodes[*node].has_room(limit, self.now);
+            let receiver = &self.nodes[*node];
+            let is_blocked = pull.priority == Priority::Blocked;
+            let hungry = open > 0
+                && receiver.has_room(limit, self.now)
+                && (is_blocked || !receiver.is_sated());
             assert!(pull.hunger.is_some() == hungry || self.nodes[*node].mute_until > 0);
             assert_eq!(
                 pull.hunger.is_some_and(|h| task.hungry.contains(&h)),
@@ -78,7 +82,7 @@ impl Swarm {
     fn audit_nodes(&self) {
         for (key, node) in self.nodes.iter() {
             let free = self.free.contains(&(node.place, key));
-            assert!(free == node.has_slot(0, self.now) || node.rests_until > 0);
+            assert!(free == node.is_free(self.now) || node.rests_until > 0);
             for task in &node.tasks {
                 assert!(self.tasks[*task].members.contains_key(&key));
             }

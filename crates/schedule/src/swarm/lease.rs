@@ -17,6 +17,8 @@ pub(super) struct InFlight {
     pub(super) parent: NodeKey,
     pub(super) run: Run,
     pub(super) since: Millis,
+    /// Bytes that have not arrived.
+    pub(super) left: u64,
     /// When its last piece came, or it began.
     pub(super) heard_at: Millis,
     /// Its twin, where the same pieces are asked twice.
@@ -39,19 +41,11 @@ impl Swarm {
         let id = LeaseId(self.next_lease);
         self.next_lease += 1;
         let Grant { task, node, parent, run, priority } = grant;
-        self.leases.insert(
-            id,
-            InFlight {
-                task,
-                node,
-                parent,
-                run,
-                since: self.now,
-                heard_at: self.now,
-                twin: None,
-                wake_at: None,
-            },
-        );
+        let left = self.tasks[task].bytes(run);
+        let (since, heard_at) = (self.now, self.now);
+        let lease =
+            InFlight { task, node, parent, run, since, left, heard_at, twin: None, wake_at: None };
+        self.leases.insert(id, lease);
         let state = &mut self.tasks[task];
         state.leases += 1;
         for piece in run.iter() {
@@ -67,6 +61,8 @@ impl Swarm {
         }));
         self.nodes[node].downloads.push(id);
         self.nodes[parent].uploads.push(id);
+        self.nodes[parent].uplink.load(left, self.now);
+        self.nodes[node].downlink.load(left, self.now);
         self.stats.leases += 1;
         self.settle_parent(parent);
         self.take_up(task, node);
@@ -101,7 +97,10 @@ impl Swarm {
         self.late.remove(&id);
         self.tasks[lease.task].leases -= 1;
         self.nodes[lease.node].downloads.retain(|other| *other != id);
+        self.note_idle(lease.node);
         self.nodes[lease.parent].uploads.retain(|other| *other != id);
+        self.nodes[lease.parent].uplink.unload(lease.left);
+        self.nodes[lease.node].downlink.unload(lease.left);
         for piece in lease.run.iter() {
             if !self.is_covered(lease.task, lease.node, piece) {
                 self.tasks[lease.task].unask(lease.node, piece);
@@ -116,6 +115,16 @@ impl Swarm {
         self.touch_parent(lease.parent);
         self.touch_receiver(lease.node);
         Some(lease)
+    }
+
+    /// A receiver to whom nothing is on its way any more is looked at again when it has starved.
+    pub(super) fn note_idle(&mut self, key: NodeKey) {
+        let node = &mut self.nodes[key];
+        if node.downloads.is_empty() {
+            node.idle_since = self.now;
+            let starved = self.now.saturating_add(self.policy.patience);
+            self.timers.insert((starved, Wake::Node(key)));
+        }
     }
 
     /// Whether a lease in flight brings this piece.

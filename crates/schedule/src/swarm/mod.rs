@@ -1,16 +1,21 @@
 //! All tasks and nodes, the leases between them, and what is to be looked at in the next plan.
 //!
 //! - [`apply`](Swarm::apply): events change the state (`apply`, `outcome`);
-//! - [`plan`](Swarm::plan): decisions (`plan`: who is matched with whom; `hedge`: what is asked
-//!   twice; `need`: what the origin is asked for);
-//! - `lease`, `past`: the beginning and the end of a lease, and what is said after it; `timer`: what happens by itself.
+//! - [`plan`](Swarm::plan): decisions (`plan`, `offer`, `ask`: who is matched with whom; `hedge`:
+//!   what is asked twice; `need`: what the origin is asked for);
+//! - `lease`, `outcome`, `blame`, `past`: the beginning and the end of a lease, whose fault it was,
+//!   and what is said after it;
+//! - `timer`: what happens by itself.
 
 mod apply;
+mod ask;
 #[cfg(test)]
 mod audit;
+mod blame;
 mod hedge;
 mod lease;
 mod need;
+mod offer;
 mod outcome;
 mod past;
 mod plan;
@@ -27,7 +32,7 @@ use crate::decision::{Decision, LeaseId};
 use crate::event::{Millis, NodeId, Want};
 use crate::node::{Node, NodeKey, Place};
 use crate::policy::Policy;
-use crate::rate::Rate;
+use crate::rate::{Lag, Rate, to_u64};
 use crate::slab::Slab;
 use crate::task::{Task, TaskKey};
 use lease::InFlight;
@@ -69,6 +74,10 @@ pub struct Swarm {
     timers: BTreeSet<(Millis, Wake)>,
     /// What a lease usually gets in this swarm.
     typical: Rate,
+    /// What an uplink usually carries.
+    usual_uplink: Rate,
+    /// How far nodes usually are.
+    usual_lag: Lag,
     /// Decisions that were made while events were applied.
     out: Vec<Decision>,
     stats: Stats,
@@ -101,6 +110,8 @@ impl Swarm {
             late: BTreeSet::new(),
             timers: BTreeSet::new(),
             typical: Rate::default(),
+            usual_uplink: Rate::default(),
+            usual_lag: Lag::default(),
             out: Vec::new(),
             stats: Stats::default(),
         }
@@ -146,9 +157,11 @@ impl Swarm {
 
     /// Works out anew whether a node has a free slot.
     fn settle_parent(&mut self, key: NodeKey) {
-        let node = &self.nodes[key];
+        let (rate, horizon) = (self.uplink_of(key), self.horizon_of(key));
+        let node = &mut self.nodes[key];
+        node.uplink.set_limit(rate, horizon);
         let entry = (node.place, key);
-        if node.has_slot(0, self.now) {
+        if node.is_free(self.now) {
             self.free.insert(entry);
         } else {
             self.free.remove(&entry);
@@ -171,9 +184,12 @@ impl Swarm {
 
     /// Works out anew what a receiver could take of a task.
     fn settle_pull(&mut self, task: TaskKey, key: NodeKey) {
-        let node = &self.nodes[key];
+        let (rate, horizon) = (self.uplink_of(key), self.horizon_of(key));
+        let node = &mut self.nodes[key];
+        // Twice what an uplink needs: several of them send to it, and not in step.
+        node.downlink.set_limit(rate, 2 * horizon);
         let room = |extra| node.has_room(self.policy.leases_per_receiver + extra, self.now);
-        let (room, blocked_room) = (room(0), room(self.policy.blocked_extra));
+        let (room, blocked_room) = (room(0) && !node.is_sated(), room(self.policy.blocked_extra));
         let state = &mut self.tasks[task];
         let blocked = state.pull(key).is_some_and(|pull| pull.priority == crate::Priority::Blocked);
         let room = if blocked { blocked_room } else { room };
@@ -196,6 +212,21 @@ impl Swarm {
     fn pulls_of(&self, key: NodeKey) -> Vec<TaskKey> {
         let tasks = self.nodes[key].tasks.iter().copied();
         tasks.filter(|task| self.tasks[*task].pull(key).is_some()).collect()
+    }
+
+    /// The bytes per millisecond that this parent's uplink carries.
+    fn uplink_of(&self, parent: NodeKey) -> f64 {
+        let known = self.nodes[parent].uplink.rate().or_else(|| self.usual_uplink.get());
+        known.unwrap_or(self.policy.assumed_uplink)
+    }
+
+    /// For how long a parent's uplink is given work: twice as long as it takes until the end of a
+    /// lease is known and the next one has begun.
+    fn horizon_of(&self, parent: NodeKey) -> Millis {
+        let lag = self.nodes[parent].lag.get().or_else(|| self.usual_lag.get()).unwrap_or(0.0);
+        // There and back for the report and the lease, and again for the request.
+        let horizon = to_u64(4.0 * lag);
+        horizon.clamp(self.policy.min_horizon, self.policy.max_horizon)
     }
 
     /// The bytes per millisecond that a lease from this parent gets.

@@ -1,19 +1,13 @@
-//! How leases end: what was learned, and who is avoided from now on.
+//! How leases end, and what is learned from it. Whose fault it was is in `blame`.
 
-use content::{PieceIndex, PieceSet};
+use content::{PieceIndex, PieceSet, Run};
 
-use crate::decision::{Decision, LeaseId};
+use crate::decision::LeaseId;
 use crate::event::{Blame, Millis};
 use crate::node::NodeKey;
 use crate::swarm::Swarm;
 use crate::swarm::lease::InFlight;
-use crate::swarm::timer::Wake;
 use crate::task::TaskKey;
-
-/// How many receivers in a row must fail to reach a parent before it rests for all.
-const UNREACHED: u32 = 3;
-/// How often a node may claim what it has not, before it is set aside for the task.
-const MISSES: u8 = 3;
 
 impl Swarm {
     /// A node has got pieces: its leases are looked at anew, and it can serve them.
@@ -43,15 +37,38 @@ impl Swarm {
 
     /// A piece of a lease came, from whichever parent.
     fn heard(&mut self, task: TaskKey, key: NodeKey, piece: PieceIndex) {
-        for id in &self.nodes[key].downloads {
-            if let Some(lease) = self.leases.get_mut(id)
+        let bytes = self.tasks[task].bytes(Run { first: piece, end: piece + 1 });
+        for index in 0..self.nodes[key].downloads.len() {
+            let id = self.nodes[key].downloads[index];
+            if let Some(lease) = self.leases.get_mut(&id)
                 && lease.task == task
                 && lease.run.contains(piece)
                 && lease.twin.is_none()
             {
                 lease.heard_at = self.now;
+                self.arrived(id, bytes);
             }
         }
+    }
+
+    /// A parent has sent so much of a lease.
+    fn arrived(&mut self, id: LeaseId, bytes: u64) {
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        let bytes = bytes.min(lease.left);
+        lease.left -= bytes;
+        let (node, parent) = (lease.node, lease.parent);
+        self.nodes[node].downlink.arrive(bytes, self.now);
+        let pipe = &mut self.nodes[parent].uplink;
+        let before = pipe.rate();
+        pipe.arrive(bytes, self.now);
+        if pipe.rate() != before
+            && let Some(rate) = pipe.rate()
+        {
+            self.usual_uplink.see(rate);
+        }
+        self.touch_parent(parent);
     }
 
     pub(super) fn done(&mut self, id: LeaseId, pieces: &PieceSet, bytes: u64, millis: Millis) {
@@ -59,7 +76,7 @@ impl Swarm {
             self.late_report(id, pieces);
             return;
         };
-        let (task, node, parent) = (lease.task, lease.node, lease.parent);
+        let (task, node, parent, since) = (lease.task, lease.node, lease.parent, lease.since);
         self.nodes[node].silent = 0;
         let got = self.got(lease, pieces);
         let outstanding = self.outstanding(lease);
@@ -72,6 +89,9 @@ impl Swarm {
             self.nodes[parent].rate.learn(bytes, millis);
             self.typical.learn(bytes, millis);
         }
+        let lag = (self.now - since).saturating_sub(millis);
+        self.nodes[node].lag.learn(lag);
+        self.usual_lag.learn(lag);
         self.nodes[parent].unreached = (None, 0);
         self.stats.done += 1;
         self.stats.pieces += got.len() as u64;
@@ -102,6 +122,10 @@ impl Swarm {
             if self.tasks[task].gain(node, *piece) {
                 self.heard(task, node, *piece);
             }
+        }
+        if got.len() == self.leases[&id].run.len() as usize {
+            // Also where its twin's pieces came first.
+            self.arrived(id, u64::MAX);
         }
         self.end(id);
         self.drop_useless(task, node);
@@ -135,125 +159,5 @@ impl Swarm {
             }
             Blame::Receiver => self.mute(node, self.policy.rest),
         }
-    }
-
-    /// Wrong bytes: nobody takes this task from that parent any more. But a receiver that says so
-    /// of one parent after the other is believed for itself only, or it could silence the swarm.
-    fn blame_bytes(
-        &mut self,
-        task: TaskKey,
-        node: NodeKey,
-        parent: NodeKey,
-        missed: &[PieceIndex],
-    ) {
-        self.unclaim(task, parent, missed);
-        self.avoid(node, parent);
-        if self.nodes[parent].is_cache() {
-            return; // it is the way from the origin: the dropped claim makes it read anew
-        }
-        let accused = self.tasks[task].members.get_mut(&node).map(|m| {
-            m.accused = m.accused.saturating_add(1);
-            m.accused
-        });
-        if accused.is_none_or(|accused| accused <= self.policy.accusations) {
-            self.set_aside(task, parent);
-        }
-    }
-
-    fn blame_claim(
-        &mut self,
-        task: TaskKey,
-        node: NodeKey,
-        parent: NodeKey,
-        missed: &[PieceIndex],
-    ) {
-        self.unclaim(task, parent, missed);
-        self.avoid(node, parent);
-        if self.nodes[parent].is_cache() {
-            return;
-        }
-        let misses = self.tasks[task].members.get_mut(&parent).map(|m| {
-            m.misses = m.misses.saturating_add(1);
-            m.misses
-        });
-        if misses.is_some_and(|misses| misses >= MISSES) {
-            self.set_aside(task, parent);
-        }
-    }
-
-    fn unclaim(&mut self, task: TaskKey, parent: NodeKey, missed: &[PieceIndex]) {
-        for piece in missed {
-            self.tasks[task].lose(parent, *piece);
-        }
-        if self.tasks[task].pull(parent).is_some() {
-            self.settle_pull(task, parent);
-            self.dirty_receivers.insert((task, parent));
-        }
-        self.dirty_needs.insert(task);
-    }
-
-    fn blame_reach(&mut self, node: NodeKey, parent: NodeKey) {
-        self.avoid(node, parent);
-        let accuser = Some(self.nodes[node].id);
-        let (last, row) = self.nodes[parent].unreached;
-        if last != accuser {
-            // The same receiver again says nothing new.
-            self.nodes[parent].unreached = (accuser, row + 1);
-        }
-        if row + 1 >= UNREACHED && !self.nodes[parent].is_cache() {
-            self.rest(parent, self.policy.rest);
-        }
-    }
-
-    pub(super) fn set_aside(&mut self, task: TaskKey, parent: NodeKey) {
-        let state = &mut self.tasks[task];
-        let Some(member) = state.members.get(&parent) else {
-            return;
-        };
-        if member.aside_until.is_some() {
-            return;
-        }
-        let until = self.now.saturating_add(self.policy.set_aside);
-        let can_serve = member.can_serve;
-        state.set_usable(parent, can_serve, Some(until));
-        self.timers.insert((until, Wake::Aside(task, parent)));
-        self.out.push(Decision::SetAside { node: self.nodes[parent].id, task: state.id });
-        // What it is sending to others is as little worth.
-        for id in self.nodes[parent].uploads.clone() {
-            if self.leases.get(&id).is_some_and(|lease| lease.task == task) {
-                self.cancel(id);
-            }
-        }
-        self.dirty_needs.insert(task);
-    }
-
-    /// `node` does not use `parent` for a while.
-    pub(super) fn avoid(&mut self, node: NodeKey, parent: NodeKey) {
-        let time =
-            if self.nodes[parent].is_cache() { self.policy.avoid_cache } else { self.policy.avoid };
-        let until = self.now.saturating_add(time);
-        let parent = self.nodes[parent].id;
-        self.nodes[node].avoid(parent, until, self.now);
-        self.avoiders.insert(node);
-        self.timers.insert((until, Wake::Node(node)));
-        self.dirty_needs.extend(self.pulls_of(node));
-    }
-
-    /// `parent` serves nobody for a while.
-    fn rest(&mut self, parent: NodeKey, time: Millis) {
-        let until = self.now.saturating_add(time);
-        let node = &mut self.nodes[parent];
-        node.rests_until = node.rests_until.max(until);
-        self.settle_parent(parent);
-        self.timers.insert((until, Wake::Node(parent)));
-    }
-
-    /// `node` gets nothing for a while.
-    pub(super) fn mute(&mut self, node: NodeKey, time: Millis) {
-        let until = self.now.saturating_add(time);
-        let entry = &mut self.nodes[node];
-        entry.mute_until = entry.mute_until.max(until);
-        self.settle_receiver(node);
-        self.timers.insert((until, Wake::Node(node)));
     }
 }

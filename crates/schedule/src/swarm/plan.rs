@@ -1,26 +1,16 @@
 //! Who is matched with whom.
 //!
 //! First the source gives what was never sent. Then the scarcer side chooses: parents, those with
-//! the fewest choices first, look for the neediest receivers; or receivers, the neediest first,
-//! look for the best parents. At the end of a plan no free parent has anything for a receiver with
-//! room, so the next plan only looks at those that have changed since.
+//! the fewest choices first, look for the neediest receivers (`offer`); or receivers, the neediest
+//! first, look for the best parents (`ask`). At the end of a plan no free parent has anything for a
+//! receiver with room, so the next plan only looks at those that have changed since.
 
-use std::ops::Bound::Included;
-
-use content::Run;
-
-use crate::choose::{Pick, RunLimit};
 use crate::decision::Decision;
-use crate::event::{Millis, NodeId, Priority};
-use crate::node::{Node, NodeKey, Place};
-use crate::rate::{as_f64, to_u64};
+use crate::event::{Millis, Priority};
+use crate::node::NodeKey;
 use crate::slab::Key;
-use crate::swarm::lease::Grant;
 use crate::swarm::{Swarm, mix};
 use crate::task::{Hunger, Task, TaskKey};
-
-/// How much longer a lease may take where no other receiver waits for its pieces.
-const ALONE: u64 = 4;
 
 impl Swarm {
     /// Decides what is to be done now. To be called after a batch of events, and at
@@ -59,19 +49,11 @@ impl Swarm {
         self.ask(receivers.iter().copied().chain(served), priority);
     }
 
-    /// The cache gives what was never sent to anybody, before it gives anything else.
-    fn source_first(&mut self, priority: Priority) {
-        let Some(cache) = self.node_keys.get(&NodeId::CACHE).copied() else {
-            return;
-        };
-        while self.nodes[cache].has_slot(0, self.now) && self.serve(cache, priority, true) {}
-    }
-
     /// Parents that have changed and have a slot, those with the fewest choices first.
     fn take_parents(&mut self) -> Vec<NodeKey> {
         let mut parents: Vec<_> = std::mem::take(&mut self.dirty_parents)
             .into_iter()
-            .filter(|parent| self.nodes[*parent].has_slot(0, self.now))
+            .filter(|parent| self.nodes[*parent].is_free(self.now))
             .map(|parent| (self.choices(parent), parent))
             .filter(|(choices, _)| *choices > 0)
             // Among equals, in an order that favours nobody for ever.
@@ -94,7 +76,7 @@ impl Swarm {
     }
 
     /// The tasks with hungry receivers of which a node could serve something.
-    fn active_tasks(&self, parent: NodeKey) -> impl Iterator<Item = TaskKey> {
+    pub(super) fn active_tasks(&self, parent: NodeKey) -> impl Iterator<Item = TaskKey> {
         let own = &self.nodes[parent].tasks;
         // Whichever list is shorter: a node may hold thousands of tasks, of which few are active.
         let few_own = own.len() < self.active.len();
@@ -107,104 +89,6 @@ impl Swarm {
         })
     }
 
-    /// Whether a parent gives a task no more beside what was never sent: the cache, which has many
-    /// slots, serves what nodes serve too like one of them. Its queue would be the longest, and the
-    /// last pieces would wait in it.
-    pub(super) fn is_reserved(&self, task: TaskKey, parent: NodeKey) -> bool {
-        let node = &self.nodes[parent];
-        if !node.is_cache() || self.tasks[task].receivers <= 1 {
-            return false;
-        }
-        let uploads = node.uploads.iter();
-        let own = uploads.filter(|lease| self.leases[lease].task == task);
-        own.count() >= self.policy.upload_slots as usize
-    }
-
-    /// Parents look for receivers: one lease each in turn, until nobody finds anything.
-    fn offer(&mut self, mut parents: Vec<NodeKey>, priority: Priority) {
-        while !parents.is_empty() {
-            parents.retain(|parent| {
-                self.nodes[*parent].has_slot(0, self.now)
-                    && self.serve(*parent, priority, false)
-                    && self.nodes[*parent].has_slot(0, self.now)
-            });
-        }
-    }
-
-    /// One lease from this parent to whom it helps most, if there is one.
-    fn serve(&mut self, parent: NodeKey, priority: Priority, fresh: bool) -> bool {
-        let mut tasks: Vec<_> = self.active_tasks(parent).collect();
-        if fresh {
-            tasks.retain(|task| {
-                self.tasks[*task].has_fresh(&self.tasks[*task].members[&parent].held)
-            });
-        } else {
-            tasks.retain(|task| !self.is_reserved(*task, parent));
-        }
-        // The task with the fewest leases first, so that a small one need not wait for a big one.
-        tasks.sort_unstable_by_key(|task| (self.tasks[*task].leases, *task));
-        for task in tasks {
-            if let Some((pick, node)) = self.best_receiver(parent, task, priority, fresh) {
-                self.give(task, node, parent, pick, fresh);
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Of the neediest receivers for whom the parent has something, the one that gets the rarest
-    /// piece.
-    fn best_receiver(
-        &self,
-        parent: NodeKey,
-        task: TaskKey,
-        priority: Priority,
-        fresh: bool,
-    ) -> Option<(Pick, NodeKey)> {
-        let state = &self.tasks[task];
-        let held = &state.members[&parent].held;
-        let giver = &self.nodes[parent];
-        hungry_at(state, priority)
-            .filter(|node| *node != parent)
-            .filter_map(|node| {
-                let receiver = &self.nodes[node];
-                let pick = state.pick(held, state.pull(node)?, fresh, &self.policy)?;
-                let spread = if fresh { self.slowness(receiver) } else { 0 };
-                let distance = giver.place.distance(receiver.place);
-                let avoided = receiver.avoids(giver.id, self.now);
-                (!avoided).then_some(((pick.rank, spread, distance), pick, node))
-            })
-            .take(self.policy.scan)
-            .min_by_key(|(score, _, _)| *score)
-            .map(|(_, pick, node)| (pick, node))
-    }
-
-    /// How badly a node would spread a piece that few have.
-    fn slowness(&self, node: &Node) -> u8 {
-        let (Some(own), Some(typical)) = (node.rate.get(), self.typical.get()) else {
-            return u8::from(!node.can_serve) * 2;
-        };
-        match (node.can_serve, own * 2.0 >= typical) {
-            (true, true) => 0,
-            (true, false) => 1,
-            (false, _) => 2,
-        }
-    }
-
-    /// Receivers look for parents: one lease each in turn, the neediest first.
-    fn ask(&mut self, receivers: impl IntoIterator<Item = (TaskKey, NodeKey)>, priority: Priority) {
-        let mut hungry: Vec<_> = receivers
-            .into_iter()
-            .filter_map(|(task, node)| Some((self.hunger(task, node)?, task)))
-            .filter(|(hunger, _)| hunger.priority == priority)
-            .collect();
-        hungry.sort_unstable();
-        hungry.dedup();
-        while !hungry.is_empty() {
-            hungry.retain(|(hunger, task)| self.feed(*task, hunger.node));
-        }
-    }
-
     /// The receivers of one priority, of all tasks.
     fn hungry(&self, priority: Priority) -> impl Iterator<Item = (TaskKey, NodeKey)> {
         self.active.iter().flat_map(move |task| {
@@ -213,122 +97,13 @@ impl Swarm {
         })
     }
 
-    fn hunger(&self, task: TaskKey, node: NodeKey) -> Option<Hunger> {
+    pub(super) fn hunger(&self, task: TaskKey, node: NodeKey) -> Option<Hunger> {
         self.tasks.get(task)?.pull(node)?.hunger
-    }
-
-    /// One lease for this receiver from the parent that serves it best, if there is one. Says
-    /// whether to try again.
-    fn feed(&mut self, task: TaskKey, node: NodeKey) -> bool {
-        let Some(hunger) = self.hunger(task, node) else {
-            return false;
-        };
-        let members = &self.tasks[task].members;
-        let best = if members.len() < self.free.len() {
-            let mut near: Vec<_> = members.keys().copied().collect();
-            near.retain(|parent| self.nodes[*parent].has_slot(0, self.now));
-            near.sort_unstable();
-            self.best_parent(task, node, near.into_iter())
-        } else {
-            self.best_parent(task, node, self.free_near(self.nodes[node].place))
-        };
-        match best {
-            Some((pick, parent)) => {
-                self.give(task, node, parent, pick, false);
-                self.hunger(task, node).is_some()
-            }
-            None => hunger.priority == Priority::Blocked && self.squeeze_in(task, node),
-        }
-    }
-
-    /// A blocked read takes a slot beyond the limit, if nobody has a free one.
-    fn squeeze_in(&mut self, task: TaskKey, node: NodeKey) -> bool {
-        if self.hunger(task, node).is_none() {
-            return false;
-        }
-        let extra = self.policy.blocked_extra;
-        let mut parents: Vec<_> = self.tasks[task].members.keys().copied().collect();
-        parents.retain(|parent| self.nodes[*parent].has_slot(extra, self.now));
-        parents.sort_unstable();
-        let best = self.best_parent(task, node, parents.into_iter());
-        if let Some((pick, parent)) = best {
-            self.give(task, node, parent, pick, false);
-        }
-        best.is_some()
-    }
-
-    /// Of the first parents that have something for the receiver, the one with the rarest piece;
-    /// among equals the one with the most free capacity, then the nearest, and the cache last.
-    fn best_parent(
-        &self,
-        task: TaskKey,
-        node: NodeKey,
-        parents: impl Iterator<Item = NodeKey>,
-    ) -> Option<(Pick, NodeKey)> {
-        let state = &self.tasks[task];
-        let pull = state.pull(node)?;
-        let place = self.nodes[node].place;
-        parents
-            .filter(|parent| self.may_serve(task, *parent, node))
-            .filter(|parent| !self.is_reserved(task, *parent))
-            .filter_map(|parent| {
-                let pick = state.pick(&state.members[&parent].held, pull, false, &self.policy)?;
-                Some((pick, parent))
-            })
-            .take(self.policy.scan)
-            .min_by_key(|(pick, parent)| {
-                let giver = &self.nodes[*parent];
-                (pick.rank, self.busyness(*parent), giver.place.distance(place), giver.is_cache())
-            })
-    }
-
-    /// Whether `parent` is to be considered for `node` at all.
-    pub(super) fn may_serve(&self, task: TaskKey, parent: NodeKey, node: NodeKey) -> bool {
-        let member = self.tasks[task].members.get(&parent);
-        parent != node
-            && member.is_some_and(|member| member.is_usable() && member.held_count > 0)
-            && !self.nodes[node].avoids(self.nodes[parent].id, self.now)
-    }
-
-    /// The inverse of a parent's free upload capacity, in coarse steps, so that nearness counts
-    /// among parents of about the same.
-    pub(super) fn busyness(&self, parent: NodeKey) -> u32 {
-        let node = &self.nodes[parent];
-        let slots =
-            u32::try_from(node.uploads.len()).map_or(0, |used| node.slots.saturating_sub(used));
-        let free = self.rate_of(parent) * f64::from(slots);
-        64 - to_u64(free).max(1).ilog2()
-    }
-
-    /// Nodes with a free slot, the nearest first.
-    pub(super) fn free_near(&self, place: Place) -> impl Iterator<Item = NodeKey> {
-        let bounds =
-            |from: Place, to: Place| (Included((from, Key::MIN)), Included((to, Key::MAX)));
-        let zone = |rack| Place { rack, ..place };
-        let same_rack = self.free.range(bounds(place, place));
-        let same_zone = self.free.range(bounds(zone(0), zone(u64::MAX)));
-        let same_zone = same_zone.filter(move |(other, _)| other.distance(place) == 1);
-        let elsewhere = self.free.iter().filter(move |(other, _)| other.distance(place) == 2);
-        same_rack.chain(same_zone).chain(elsewhere).map(|(_, node)| *node)
-    }
-
-    fn give(&mut self, task: TaskKey, node: NodeKey, parent: NodeKey, pick: Pick, fresh: bool) {
-        let state = &self.tasks[task];
-        let Some(pull) = state.pull(node) else {
-            return;
-        };
-        let target = self.policy.target_lease * if state.receivers <= 1 { ALONE } else { 1 };
-        let bytes = to_u64(self.rate_of(parent) * as_f64(target));
-        let limit = RunLimit { fresh, bytes };
-        let held = &state.members[&parent].held;
-        let run: Run = state.run_from(pick, held, pull, limit, &self.policy);
-        let priority = pull.priority;
-        self.grant(Grant { task, node, parent, run, priority });
     }
 }
 
 /// The receivers of one priority, the neediest first.
-fn hungry_at(task: &Task, priority: Priority) -> impl Iterator<Item = NodeKey> {
+pub(super) fn hungry_at(task: &Task, priority: Priority) -> impl Iterator<Item = NodeKey> {
     let bound = |need, node| Hunger { priority, need: std::cmp::Reverse(need), node };
     let range = bound(u32::MAX, Key::MIN)..=bound(0, Key::MAX);
     task.hungry.range(range).map(|hunger| hunger.node)

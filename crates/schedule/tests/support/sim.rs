@@ -1,119 +1,73 @@
-//! Nodes and links, simulated: each uplink sends the pieces of its leases one after the other, in
-//! the order in which the leases came; every message takes half a round trip.
+//! The scheduler among simulated nodes: what it decides is carried out over the links of
+//! [`Network`], and what comes of it is told back; every message takes half a round trip.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use content::{Layout, PieceIndex, PieceSet, Run, TaskId};
-use schedule::{
-    Blame, Decision, Event, Lease, LeaseId, NodeFacts, NodeId, Policy, Priority, Swarm, Want,
-};
+use schedule::{Blame, Decision, Event, Lease, LeaseId, NodeFacts, NodeId, Priority, Swarm, Want};
 
+use super::calendar::{Calendar, Micros};
 use super::checker::Checker;
+use super::net::{Bytes, FlowId, Move, Network, micros};
 use super::rng::Rng;
+use super::setup::{Rates, Setup};
 
-/// Microseconds: the simulator is finer than the scheduler.
-pub type Micros = u64;
-
-/// How often what goes wrong, in a thousand leases.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Faults {
-    pub wrong_bytes: u64,
-    pub unreachable: u64,
-    pub busy: u64,
-    pub receiver: u64,
-    /// Never ends by itself, and nobody says so.
-    pub stall: u64,
-    /// Events told twice.
-    pub duplicate: u64,
-}
-
+/// What will happen.
 #[derive(Clone, Debug)]
-pub struct Setup {
-    pub seed: u64,
-    pub nodes: u64,
-    pub pieces: u32,
-    pub piece_size: u64,
-    pub policy: Policy,
-    /// How long one piece occupies the cache's uplink, and a node's.
-    pub cache_piece: Micros,
-    pub node_piece: Micros,
-    pub cache_slots: u32,
-    pub node_slots: u32,
-    /// From a decision to its receiver, and from a report to the scheduler.
-    pub delay: Micros,
-    /// Whether nodes tell each piece as it lands, or only the end of a lease.
-    pub tells_pieces: bool,
-    /// Whether the cache has it all, or the origin has to be asked.
-    pub cached: bool,
-    pub racks: u64,
-    pub faults: Faults,
-    pub checked: bool,
-}
-
-impl Setup {
-    /// The round model: one upload and one download per node and round, no delay.
-    pub fn rounds(nodes: u64, pieces: u32, seed: u64) -> Self {
-        let policy = Policy {
-            leases_per_receiver: 1,
-            max_run_pieces: 1,
-            // Every lease takes one round, so none is late.
-            min_endgame: 1000,
-            ..Policy::default()
-        };
-        Self {
-            seed,
-            nodes,
-            pieces,
-            piece_size: 64 * 1024,
-            policy,
-            cache_piece: 100_000,
-            node_piece: 100_000,
-            cache_slots: 1,
-            node_slots: 1,
-            delay: 0,
-            tells_pieces: false,
-            cached: true,
-            racks: 1,
-            faults: Faults::default(),
-            checked: false,
-        }
-    }
-
-    /// Links of 1 Gbit/s, a round trip of a millisecond, the default policy.
-    pub fn gigabit(nodes: u64, pieces: u32, piece_size: u64, seed: u64) -> Self {
-        let piece = piece_size * 1_000_000 / 125_000_000;
-        Self {
-            piece_size,
-            policy: Policy::default(),
-            cache_piece: piece,
-            node_piece: piece,
-            cache_slots: 0,
-            node_slots: 0,
-            delay: 500,
-            tells_pieces: true,
-            ..Self::rounds(nodes, pieces, seed)
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Happens {
+pub enum Happens {
+    /// The scheduler hears of something.
     Tell(Event),
+    /// A node hears of a lease.
     Arrives(Lease),
-    Sent(NodeId, LeaseId),
+    /// A parent hears what it is asked for.
+    Starts(Lease),
+    /// A node hears that a lease is taken back.
+    TakenBack(LeaseId),
+    /// Something moves on the links.
+    Moves(Move),
+    /// The origin has sent a piece.
     Origin,
+    /// It is time to plan.
     Plan,
 }
 
+impl From<Move> for Happens {
+    fn from(moved: Move) -> Self {
+        Self::Moves(moved)
+    }
+}
+
 struct Peer {
-    piece_time: Micros,
-    queue: VecDeque<(Lease, PieceIndex, Micros)>,
-    /// Whether a piece is under way.
-    sending: bool,
-    has: BTreeSet<PieceIndex>,
+    end: usize,
+    has: PieceSet,
+    count: u32,
     done_at: Option<Micros>,
-    dead: bool,
+    /// Whether it wants what it has not.
+    is_awaited: bool,
+    is_dead: bool,
+}
+
+/// A lease that is being carried out.
+struct Transfer {
+    lease: Lease,
+    since: Micros,
+    landed: u32,
+}
+
+/// What a run has cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Costs {
+    pub leases: u64,
+    /// Pieces that came whole.
+    pub pieces: u64,
+    /// Of them, from the cache, and from another rack.
+    pub from_cache: u64,
+    pub far: u64,
+    pub from_origin: u64,
+    pub plans: u64,
+    pub planning: Duration,
+    pub applying: Duration,
 }
 
 pub struct Sim {
@@ -122,74 +76,65 @@ pub struct Sim {
     pub task: TaskId,
     pub now: Micros,
     pub checker: Checker,
-    pub leases: u64,
-    pub sent_pieces: u64,
-    pub far_pieces: u64,
-    pub source_pieces: u64,
-    pub plan_time: std::time::Duration,
-    pub plans: u64,
+    pub costs: Costs,
+    pub network: Network,
+    pub rng: Rng,
+    calendar: Calendar<Happens>,
     peers: BTreeMap<NodeId, Peer>,
     layout: Layout,
-    calendar: BinaryHeap<Reverse<(Micros, u64)>>,
-    entries: HashMap<u64, Happens>,
-    sequence: u64,
-    cancelled: BTreeSet<LeaseId>,
-    /// When each lease came to its receiver.
-    since: HashMap<LeaseId, Micros>,
+    transfers: HashMap<FlowId, Transfer>,
     need: VecDeque<PieceIndex>,
-    origin_busy: bool,
-    origin_pieces: u64,
-    pub rng: Rng,
+    origin_is_busy: bool,
+    /// When a plan is entered for, and when the last one was.
+    plan_at: Option<Micros>,
+    planned_at: Option<Micros>,
+    unfinished: usize,
 }
 
 impl Sim {
     pub fn new(setup: Setup) -> Self {
-        let layout = Layout::told(u64::from(setup.pieces) * setup.piece_size, setup.piece_size);
+        let layout = Layout::told(setup.length(), setup.piece_size).unwrap();
         let mut sim = Self {
             swarm: Swarm::new(setup.policy.clone(), setup.seed),
             task: TaskId::of_url_fields(["simulated"]),
             now: 0,
             checker: Checker::new(setup.policy.clone()),
-            leases: 0,
-            sent_pieces: 0,
-            far_pieces: 0,
-            source_pieces: 0,
-            plan_time: std::time::Duration::ZERO,
-            plans: 0,
-            peers: BTreeMap::new(),
-            layout: layout.unwrap(),
-            calendar: BinaryHeap::new(),
-            entries: HashMap::new(),
-            sequence: 0,
-            cancelled: BTreeSet::new(),
-            since: HashMap::new(),
-            need: VecDeque::new(),
-            origin_busy: false,
-            origin_pieces: 0,
+            costs: Costs::default(),
+            network: Network::new(setup.block, setup.delay),
             rng: Rng(setup.seed),
+            calendar: Calendar::new(),
+            peers: BTreeMap::new(),
+            layout,
+            transfers: HashMap::new(),
+            need: VecDeque::new(),
+            origin_is_busy: false,
+            plan_at: None,
+            planned_at: None,
+            unfinished: 0,
             setup,
         };
-        sim.join(NodeId::CACHE, sim.setup.cache_piece, sim.setup.cache_slots);
-        let (task, layout) = (sim.task, sim.layout);
+        sim.join(NodeId::CACHE, sim.setup.cache, sim.setup.cache_slots);
+        let task = sim.task;
         sim.tell(Event::Task { task, layout });
         if sim.setup.cached {
             sim.holds(NodeId::CACHE, layout.all());
         }
         for node in 1..=sim.setup.nodes {
-            sim.join(NodeId(node), sim.setup.node_piece, sim.setup.node_slots);
+            sim.join(NodeId(node), sim.setup.node, sim.setup.node_slots);
         }
         sim
     }
 
-    pub fn join(&mut self, node: NodeId, piece_time: Micros, slots: u32) {
+    pub fn join(&mut self, node: NodeId, rates: Rates, slots: u32) {
         let peer = Peer {
-            piece_time,
-            queue: VecDeque::new(),
-            sending: false,
-            has: BTreeSet::new(),
+            end: self.network.add(rates.up, rates.down),
+            has: PieceSet::none(self.setup.pieces),
+            count: 0,
             done_at: None,
-            dead: false,
+            is_awaited: node != NodeId::CACHE,
+            is_dead: false,
         };
+        self.unfinished += usize::from(peer.is_awaited);
         self.peers.insert(node, peer);
         let facts = NodeFacts {
             upload_slots: slots,
@@ -203,20 +148,22 @@ impl Sim {
 
     /// Makes a node send slower than the others, without telling anybody.
     pub fn slow_down(&mut self, node: NodeId, factor: u64) {
-        self.peers.get_mut(&node).unwrap().piece_time *= factor;
+        self.network.slow_down(self.peers[&node].end, factor);
     }
 
     pub fn holds(&mut self, node: NodeId, run: Run) {
-        self.peers.get_mut(&node).unwrap().has.extend(run.iter());
         let mut pieces = PieceSet::none(self.setup.pieces);
         pieces.insert_run(run);
+        for piece in run.iter() {
+            self.keep(node, piece);
+        }
         let task = self.task;
         self.tell(Event::Has { node, task, pieces });
     }
 
     /// A node claims what it has not. It wants nothing: it would not get what it claims.
     pub fn lies(&mut self, node: NodeId) {
-        self.peers.get_mut(&node).unwrap().done_at = Some(0);
+        self.await_no_more(node);
         let (task, pieces) = (self.task, PieceSet::all(self.setup.pieces));
         self.tell(Event::Has { node, task, pieces });
     }
@@ -234,9 +181,10 @@ impl Sim {
 
     /// A node dies; the scheduler learns of it after `notice`, or never.
     pub fn kill(&mut self, node: NodeId, notice: Option<Micros>) {
+        self.await_no_more(node);
         if let Some(peer) = self.peers.get_mut(&node) {
-            peer.dead = true;
-            peer.queue.clear();
+            peer.is_dead = true;
+            self.network.cut_off(peer.end);
         }
         if let Some(notice) = notice {
             self.later(notice, Happens::Tell(Event::Left { node }));
@@ -247,120 +195,165 @@ impl Sim {
         if self.setup.checked {
             self.checker.event(&event);
         }
+        let begun = Instant::now();
         if self.rng.chance(self.setup.faults.duplicate) {
             self.swarm.apply(event.clone(), self.now / 1000);
         }
         self.swarm.apply(event, self.now / 1000);
+        self.costs.applying += begun.elapsed();
+        self.plan_soon(self.now);
     }
 
     fn later(&mut self, delay: Micros, what: Happens) {
-        self.sequence += 1;
-        self.entries.insert(self.sequence, what);
-        self.calendar.push(Reverse((self.now + delay, self.sequence)));
+        self.calendar.enter(self.now + delay, what);
     }
 
     /// How much of what all living nodes want is there, in thousandths.
     pub fn progress(&self) -> u64 {
-        let living = self.peers.iter().filter(|(id, p)| **id != NodeId::CACHE && !p.dead);
+        let living = self.peers.iter().filter(|(id, p)| **id != NodeId::CACHE && !p.is_dead);
         let (have, nodes) =
-            living.fold((0, 0), |(have, n), (_, p)| (have + p.has.len() as u64, n + 1));
+            living.fold((0, 0), |(have, n), (_, p)| (have + u64::from(p.count), n + 1));
         have * 1000 / (nodes * u64::from(self.setup.pieces)).max(1)
     }
 
     /// Runs until all living nodes have all, or `until` says so; panics if nothing happens any more
     /// or it takes too long. Returns when the last node was complete.
     pub fn run(&mut self, limit: Micros, mut until: impl FnMut(&mut Self) -> bool) -> Micros {
-        self.plan();
-        loop {
-            if self.is_complete() || until(self) {
-                return self.peers.values().filter_map(|p| p.done_at).max().unwrap_or(self.now);
-            }
-            let Some(Reverse((at, _))) = self.calendar.peek().copied() else {
+        while self.unfinished > 0 && !until(self) {
+            let Some(at) = self.calendar.next_at() else {
                 panic!("nothing happens any more: {:?} {:?}", self.swarm, self.swarm.tasks());
             };
             assert!(at < limit, "too slow: {:?} {:?}", self.swarm.tasks(), self.swarm.stats());
             self.now = at;
-            while let Some(Reverse((next, sequence))) = self.calendar.peek().copied() {
-                if next != at {
-                    break;
+            while self.calendar.next_at() == Some(at) {
+                if let Some(what) = self.calendar.pop() {
+                    self.happen(what);
                 }
-                self.calendar.pop();
-                let what = self.entries.remove(&sequence).unwrap();
-                self.happen(what);
             }
-            self.plan();
+            if self.plan_at.is_some_and(|plan_at| plan_at <= at) {
+                self.plan();
+            }
         }
+        self.peers.values().filter_map(|p| p.done_at).max().unwrap_or(self.now)
     }
 
     pub fn finish(&mut self) -> Micros {
         self.run(Micros::MAX / 2, |_| false)
     }
 
-    pub fn is_complete(&self) -> bool {
-        let mut peers = self.peers.iter();
-        peers.all(|(id, p)| *id == NodeId::CACHE || p.dead || p.done_at.is_some())
-    }
-
     fn happen(&mut self, what: Happens) {
         match what {
             Happens::Tell(event) => self.tell(event),
             Happens::Arrives(lease) => self.arrives(lease),
-            Happens::Sent(parent, lease) => self.sent(parent, lease),
+            Happens::Starts(lease) => self.starts(&lease),
+            Happens::TakenBack(lease) => self.stop(lease),
+            Happens::Moves(moved) => {
+                let landed = self.network.go_on(moved, self.now, &mut self.calendar);
+                if let Some((flow, bytes)) = landed {
+                    self.landed(flow, bytes);
+                }
+            }
             Happens::Origin => self.origin(),
             Happens::Plan => {}
         }
     }
 
+    /// Enters a plan at `at`, or a tick after the last one.
+    fn plan_soon(&mut self, at: Micros) {
+        let tick = self.planned_at.map_or(0, |planned| planned + self.setup.tick);
+        let at = at.max(tick).max(self.now);
+        if self.plan_at.is_none_or(|entered| at < entered) {
+            self.plan_at = Some(at);
+            self.calendar.enter(at, Happens::Plan);
+        }
+    }
+
     fn plan(&mut self) {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let decisions = self.swarm.plan(self.now / 1000);
-        self.plan_time += begun.elapsed();
-        self.plans += 1;
+        self.costs.planning += begun.elapsed();
+        self.costs.plans += 1;
+        (self.planned_at, self.plan_at) = (Some(self.now), None);
         for decision in decisions {
             if self.setup.checked {
                 self.checker.decision(&decision);
             }
-            match decision {
-                Decision::Lease(lease) => {
-                    self.leases += 1;
-                    self.later(self.setup.delay, Happens::Arrives(lease));
-                }
-                Decision::Cancel { lease, .. } => {
-                    self.cancelled.insert(lease);
-                }
-                Decision::Need { pieces, urgent_first, .. } => {
-                    let first = urgent_first.unwrap_or(0);
-                    let (late, early): (Vec<_>, Vec<_>) = pieces.iter().partition(|p| *p < first);
-                    self.need = early.into_iter().chain(late).collect();
-                    if !self.origin_busy {
-                        self.origin_busy = true;
-                        self.later(self.setup.cache_piece, Happens::Origin);
-                    }
-                }
-                Decision::SetAside { .. } => {}
-            }
+            self.carry_out(decision);
         }
         if let Some(at) = self.swarm.next_timer() {
-            let delay = (at * 1000).saturating_sub(self.now).max(1000);
-            self.later(delay, Happens::Plan);
+            self.plan_soon((at * 1000).max(self.now + 1000));
+        }
+    }
+
+    fn carry_out(&mut self, decision: Decision) {
+        match decision {
+            Decision::Lease(lease) => {
+                self.costs.leases += 1;
+                self.later(self.setup.delay, Happens::Arrives(lease));
+            }
+            Decision::Cancel { lease, .. } => {
+                self.later(self.setup.delay, Happens::TakenBack(lease));
+            }
+            Decision::Need { pieces, urgent_first, .. } => {
+                let first = urgent_first.unwrap_or(0);
+                let (late, early): (Vec<_>, Vec<_>) = pieces.iter().partition(|p| *p < first);
+                self.need = early.into_iter().chain(late).collect();
+                self.ask_origin();
+            }
+            Decision::SetAside { .. } => {}
+        }
+    }
+
+    fn ask_origin(&mut self) {
+        if !self.origin_is_busy && !self.need.is_empty() {
+            self.origin_is_busy = true;
+            let time = micros(self.setup.piece_size, self.setup.cache.down);
+            self.later(time, Happens::Origin);
         }
     }
 
     fn origin(&mut self) {
-        let Some(piece) = self.need.pop_front() else {
-            self.origin_busy = false;
-            return;
-        };
-        self.origin_pieces += 1;
-        self.holds(NodeId::CACHE, Run { first: piece, end: piece + 1 });
-        self.later(self.setup.cache_piece, Happens::Origin);
+        self.origin_is_busy = false;
+        if let Some(piece) = self.need.pop_front() {
+            self.costs.from_origin += 1;
+            self.holds(NodeId::CACHE, Run { first: piece, end: piece + 1 });
+        }
+        self.ask_origin();
     }
 
     fn arrives(&mut self, lease: Lease) {
-        if self.peers[&lease.node].dead || self.cancelled.contains(&lease.id) {
+        if self.peers[&lease.node].is_dead {
             return;
         }
-        self.since.insert(lease.id, self.now);
+        if let Some(blame) = self.goes_wrong() {
+            if let Some(blame) = blame {
+                self.fails(lease.id, blame);
+            }
+            return;
+        }
+        self.transfers.insert(lease.id.0, Transfer { lease, since: self.now, landed: 0 });
+        self.later(self.setup.delay, Happens::Starts(lease));
+    }
+
+    fn starts(&mut self, lease: &Lease) {
+        if !self.transfers.contains_key(&lease.id.0) {
+            return; // taken back meanwhile
+        }
+        let to = self.peers[&lease.node].end;
+        let Some(parent) = self.peers.get(&lease.parent).filter(|parent| !parent.is_dead) else {
+            return; // the connection hangs; the scheduler finds out
+        };
+        if !lease.run.iter().all(|piece| parent.has.contains(piece)) {
+            self.fails(lease.id, Blame::Missing);
+            return;
+        }
+        let bytes = u64::from(lease.run.len()) * self.setup.piece_size;
+        let ends = (parent.end, to);
+        self.network.start(lease.id.0, ends, bytes, self.now, &mut self.calendar);
+    }
+
+    /// Whether a lease fails, by the dice: with a word, or without one.
+    fn goes_wrong(&mut self) -> Option<Option<Blame>> {
         let faults = self.setup.faults;
         let dice = self.rng.below(1000);
         let steps = [
@@ -374,23 +367,10 @@ impl Sim {
         for (share, blame) in steps {
             floor += share;
             if dice < floor {
-                if let Some(blame) = blame {
-                    self.fails(lease.id, blame);
-                }
-                return;
+                return Some(blame);
             }
         }
-        if self.peers.get(&lease.parent).is_none_or(|parent| parent.dead) {
-            // The connection hangs; the scheduler finds out.
-            return;
-        }
-        let parent = self.peers.get_mut(&lease.parent).unwrap();
-        if !lease.run.iter().all(|piece| parent.has.contains(&piece)) {
-            self.fails(lease.id, Blame::Missing);
-            return;
-        }
-        parent.queue.push_back((lease, lease.run.first, self.now));
-        self.send(lease.parent);
+        None
     }
 
     fn fails(&mut self, lease: LeaseId, blame: Blame) {
@@ -399,82 +379,69 @@ impl Sim {
         self.later(self.setup.delay + 1000, Happens::Tell(failed));
     }
 
-    /// Begins the next piece of an idle uplink.
-    fn send(&mut self, id: NodeId) {
-        let parent = self.peers.get_mut(&id).unwrap();
-        let cancelled = &self.cancelled;
-        if parent.sending {
-            return;
-        }
-        parent.queue.retain(|(lease, _, _)| !cancelled.contains(&lease.id));
-        let Some((lease, _, _)) = parent.queue.front() else {
+    fn stop(&mut self, lease: LeaseId) {
+        self.network.stop(lease.0);
+        self.transfers.remove(&lease.0);
+    }
+
+    /// So many bytes of a lease have landed; pieces that are whole by that are kept and told.
+    fn landed(&mut self, flow: FlowId, bytes: Bytes) {
+        let size = self.setup.piece_size;
+        let Some(transfer) = self.transfers.get_mut(&flow) else {
             return;
         };
-        parent.sending = true;
-        let (lease, time) = (lease.id, parent.piece_time);
-        self.later(time, Happens::Sent(id, lease));
+        let whole = u32::try_from(bytes / size).unwrap();
+        let lease = transfer.lease;
+        let first = lease.run.first + transfer.landed;
+        transfer.landed = whole;
+        for piece in first..lease.run.first + whole {
+            self.received(&lease, piece);
+        }
+        if whole == lease.run.len() {
+            self.done(&lease);
+        }
     }
 
-    /// A piece has left an uplink, and is with its receiver.
-    fn sent(&mut self, id: NodeId, lease: LeaseId) {
-        let parent = self.peers.get_mut(&id).unwrap();
-        parent.sending = false;
-        if parent.dead {
-            return;
-        }
-        if parent.queue.front().is_some_and(|(first, _, _)| first.id == lease) {
-            let (lease, piece, _) = parent.queue.pop_front().unwrap();
-            if piece + 1 < lease.run.end {
-                parent.queue.push_front((lease, piece + 1, 0));
-            }
-            self.received(lease, piece);
-        }
-        self.send(id);
-    }
-
-    fn received(&mut self, lease: Lease, piece: PieceIndex) {
-        self.sent_pieces += 1;
-        self.source_pieces += u64::from(lease.parent == NodeId::CACHE);
+    fn received(&mut self, lease: &Lease, piece: PieceIndex) {
+        self.costs.pieces += 1;
+        self.costs.from_cache += u64::from(lease.parent == NodeId::CACHE);
         let rack = |node: NodeId| node.0 % self.setup.racks;
-        self.far_pieces += u64::from(rack(lease.node) != rack(lease.parent));
-        let now = self.now;
-        let pieces = self.setup.pieces;
-        let receiver = self.peers.get_mut(&lease.node).unwrap();
-        if receiver.dead {
-            return;
-        }
-        receiver.has.insert(piece);
-        if receiver.has.len() == pieces as usize {
-            receiver.done_at.get_or_insert(now);
-        }
-        let mut got = PieceSet::none(pieces);
-        if piece + 1 == lease.run.end {
-            got.insert_run(lease.run);
-            let millis = (self.now - self.since[&lease.id]) / 1000;
-            let done = Event::Done {
-                lease: lease.id,
-                pieces: got,
-                bytes: u64::from(lease.run.len()) * self.setup.piece_size,
-                millis,
-            };
-            self.later(self.setup.delay, Happens::Tell(done));
-        } else if self.setup.tells_pieces {
-            got.insert(piece);
-            let has = Event::Has { node: lease.node, task: lease.task, pieces: got };
+        self.costs.far += u64::from(rack(lease.node) != rack(lease.parent));
+        self.keep(lease.node, piece);
+        if self.setup.tells_pieces && piece + 1 < lease.run.end {
+            let mut pieces = PieceSet::none(self.setup.pieces);
+            pieces.insert(piece);
+            let has = Event::Has { node: lease.node, task: lease.task, pieces };
             self.later(self.setup.delay, Happens::Tell(has));
         }
     }
-}
 
-/// Microseconds of the exact discrete bound for one source of the same rate:
-/// `tau * (P + floor(log2 N))`.
-pub fn b_disc(setup: &Setup) -> Micros {
-    (u64::from(setup.pieces) + u64::from(setup.nodes.ilog2())) * setup.cache_piece
-}
+    fn done(&mut self, lease: &Lease) {
+        let Some(transfer) = self.transfers.remove(&lease.id.0) else {
+            return;
+        };
+        let mut pieces = PieceSet::none(self.setup.pieces);
+        pieces.insert_run(lease.run);
+        let done = Event::Done {
+            lease: lease.id,
+            pieces,
+            bytes: u64::from(lease.run.len()) * self.setup.piece_size,
+            millis: (self.now - transfer.since) / 1000,
+        };
+        self.later(self.setup.delay, Happens::Tell(done));
+    }
 
-/// Microseconds of the fluid bound where `slow` of the nodes send `factor` times slower:
-/// `N * S / (U + sum of the uplinks)`.
-pub fn b_fluid(setup: &Setup, slow: u64, factor: u64) -> Micros {
-    let all = setup.nodes * u64::from(setup.pieces) * setup.cache_piece * factor;
-    all / (factor + (setup.nodes - slow) * factor + slow)
+    fn keep(&mut self, node: NodeId, piece: PieceIndex) {
+        let peer = self.peers.get_mut(&node).unwrap();
+        peer.count += u32::from(peer.has.insert(piece));
+        if peer.count == self.setup.pieces && peer.is_awaited {
+            peer.done_at = Some(self.now);
+            self.await_no_more(node);
+        }
+    }
+
+    fn await_no_more(&mut self, node: NodeId) {
+        let peer = self.peers.get_mut(&node).unwrap();
+        self.unfinished -= usize::from(std::mem::take(&mut peer.is_awaited));
+    }
 }

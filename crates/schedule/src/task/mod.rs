@@ -1,74 +1,27 @@
 //! One task: who holds, asks for and wants which piece, and how many of each there are.
 //!
 //! Every change of a member's pieces goes through here, so that the counts per piece always are
-//! what a recount would give (the tests recount).
+//! what a recount would give (the tests recount): what a member holds here, what it wants and is
+//! about to get in `wants`.
+
+mod member;
+mod told;
+mod wants;
 
 use std::collections::BTreeSet;
 
 use content::{Layout, PieceIndex, PieceSet, Run, TaskId};
 
 use crate::bits::{Bits, Held, words_of};
-use crate::event::{Millis, Priority, Want};
+use crate::event::Millis;
 use crate::node::NodeKey;
 use crate::slab::{Key, KeyMap};
 
+pub(crate) use member::{Hunger, Member, Pull};
+pub(crate) use told::Told;
+
 /// A task's index.
 pub(crate) type TaskKey = Key<Task>;
-
-/// A receiver's place among those that could take a lease now: the most urgent first, then the
-/// neediest.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Hunger {
-    pub(crate) priority: Priority,
-    /// Counts down from the pieces that it has not asked for yet.
-    pub(crate) need: std::cmp::Reverse<u32>,
-    pub(crate) node: NodeKey,
-}
-
-/// What a node wants of a task, and how far it is.
-pub(crate) struct Pull {
-    pub(crate) run: Run,
-    pub(crate) reader_at: PieceIndex,
-    pub(crate) priority: Priority,
-    /// Wanted, not held and not asked for.
-    pub(crate) open: Bits,
-    pub(crate) open_count: u32,
-    /// In a lease, and not held yet.
-    pub(crate) asked: Bits,
-    /// Wanted and not held.
-    pub(crate) missing: u32,
-    /// Where open pieces are chosen from.
-    pub(crate) window: Run,
-    /// Its entry in [`Task::hungry`].
-    pub(crate) hunger: Option<Hunger>,
-}
-
-/// A node that holds or wants something of a task.
-pub(crate) struct Member {
-    pub(crate) held: Held,
-    pub(crate) held_count: u32,
-    pub(crate) is_cache: bool,
-    pub(crate) can_serve: bool,
-    /// Until when it is set aside for this task.
-    pub(crate) aside_until: Option<Millis>,
-    /// How many parents were set aside on its word.
-    pub(crate) accused: u8,
-    /// How often it had not what it claimed.
-    pub(crate) misses: u8,
-    pub(crate) pull: Option<Box<Pull>>,
-}
-
-impl Member {
-    /// Whether what it holds can be had from it.
-    pub(crate) const fn is_usable(&self) -> bool {
-        self.can_serve && self.aside_until.is_none()
-    }
-
-    /// Whether what it holds or gets is a copy beside the cache's.
-    const fn is_copy(&self) -> bool {
-        !self.is_cache && self.aside_until.is_none()
-    }
-}
 
 /// One task.
 pub(crate) struct Task {
@@ -97,15 +50,6 @@ pub(crate) struct Task {
     /// Leases in flight.
     pub(crate) leases: u32,
     pub(crate) told: Told,
-}
-
-/// What the caller was told of a task's need.
-pub(crate) struct Told {
-    /// As told, less what the cache got since.
-    pub(crate) pieces: Bits,
-    pub(crate) urgent: Option<(Priority, PieceIndex)>,
-    /// Where to begin has to be worked out anew.
-    pub(crate) hurried: bool,
 }
 
 impl Task {
@@ -248,120 +192,6 @@ impl Task {
         true
     }
 
-    /// A piece is in a lease to a member.
-    pub(crate) fn ask(&mut self, node: NodeKey, piece: PieceIndex) {
-        let Some(member) = self.members.get_mut(&node) else {
-            return;
-        };
-        let copy = member.is_copy();
-        let (held, Some(pull)) = (member.held.get(piece), &mut member.pull) else {
-            return;
-        };
-        if held || !pull.asked.set(piece) {
-            return;
-        }
-        let was_open = pull.open.clear(piece);
-        pull.open_count -= u32::from(was_open);
-        self.count_open(piece, was_open, false);
-        self.count_copy(piece, false, copy);
-    }
-
-    /// A piece is in no lease to a member any more.
-    pub(crate) fn unask(&mut self, node: NodeKey, piece: PieceIndex) {
-        let Some(member) = self.members.get_mut(&node) else {
-            return;
-        };
-        let copy = member.is_copy();
-        let Some(pull) = &mut member.pull else {
-            return;
-        };
-        if !pull.asked.clear(piece) {
-            return;
-        }
-        let is_open = pull.run.contains(piece) && pull.open.set(piece);
-        pull.open_count += u32::from(is_open);
-        self.count_open(piece, false, is_open);
-        self.count_copy(piece, copy, false);
-    }
-
-    /// Replaces what a member wants. With `None`, its leases are over already.
-    pub(crate) fn set_want(&mut self, node: NodeKey, want: Option<&Want>) {
-        let run = want.map(|want| Run {
-            first: want.run.first.min(self.count),
-            end: want.run.end.min(self.count),
-        });
-        let Some(member) = self.members.get_mut(&node) else {
-            return;
-        };
-        if let (Some(pull), Some(want)) = (&mut member.pull, want) {
-            pull.reader_at = want.reader_at;
-            pull.priority = want.priority;
-            if Some(pull.run) == run {
-                return;
-            }
-        }
-        let former = member.pull.take();
-        let mut asked = Bits::none(self.count);
-        if let Some(former) = former {
-            self.drop_pull(&former);
-            asked = former.asked;
-        }
-        if let (Some(run), Some(want)) = (run, want) {
-            self.start_pull(node, run, want, asked);
-        }
-    }
-
-    fn drop_pull(&mut self, former: &Pull) {
-        if let Some(hunger) = former.hunger {
-            self.hungry.remove(&hunger);
-        }
-        self.receivers -= u32::from(former.missing > 0);
-        for piece in former.run.iter() {
-            let open = former.open.get(piece);
-            if open {
-                self.count_open(piece, true, false);
-            }
-            // What was missing is open or asked.
-            if open || former.asked.get(piece) {
-                self.wanted[piece as usize] -= 1;
-                self.judge_need(piece);
-            }
-        }
-    }
-
-    fn start_pull(&mut self, node: NodeKey, run: Run, want: &Want, asked: Bits) {
-        let Some(member) = self.members.get_mut(&node) else {
-            return;
-        };
-        let mut pull = Pull {
-            run,
-            reader_at: want.reader_at,
-            priority: want.priority,
-            open: Bits::none(self.count),
-            open_count: 0,
-            asked,
-            missing: 0,
-            window: Run::EMPTY,
-            hunger: None,
-        };
-        let missing: Vec<_> = run.iter().filter(|piece| !member.held.get(*piece)).collect();
-        for piece in &missing {
-            pull.missing += 1;
-            if !pull.asked.get(*piece) {
-                pull.open.set(*piece);
-                pull.open_count += 1;
-            }
-        }
-        self.receivers += u32::from(pull.missing > 0);
-        let open = pull.open.clone();
-        member.pull = Some(Box::new(pull));
-        for piece in missing {
-            self.wanted[piece as usize] += 1;
-            self.count_open(piece, false, open.get(piece));
-            self.judge_need(piece);
-        }
-    }
-
     /// Sets whether a member serves at all, and until when it is set aside.
     pub(crate) fn set_usable(&mut self, node: NodeKey, can_serve: bool, aside: Option<Millis>) {
         let Some(member) = self.members.get_mut(&node) else {
@@ -387,33 +217,8 @@ impl Task {
         }
     }
 
-    /// Works out anew where a member chooses from, and its place among the hungry; `has_room` is
-    /// whether it could take a lease.
-    pub(crate) fn settle(&mut self, node: NodeKey, has_room: bool, window: u32) {
-        let Some(pull) = self.members.get_mut(&node).and_then(|m| m.pull.as_mut()) else {
-            return;
-        };
-        // From the first open piece, not from the first missing: a piece that is slow to come does
-        // not stop the rest.
-        let from = pull.open.first_at(pull.reader_at);
-        let first = from.or_else(|| pull.open.first_at(0)).unwrap_or(pull.run.end);
-        pull.window = Run { first, end: pull.run.end.min(first.saturating_add(window)) };
-        let hunger = (has_room && pull.open_count > 0).then_some(Hunger {
-            priority: pull.priority,
-            need: std::cmp::Reverse(pull.open_count),
-            node,
-        });
-        if pull.hunger != hunger {
-            if let Some(former) = pull.hunger {
-                self.hungry.remove(&former);
-            }
-            pull.hunger = hunger;
-            self.hungry.extend(hunger);
-        }
-    }
-
     /// Pieces that the cache holds, that were never sent, and that somebody could ask for.
-    pub(crate) fn has_fresh(&self, held: &Held) -> bool {
+    pub(crate) fn has_unsent(&self, held: &Held) -> bool {
         words_of(self.layout.all()).any(|(index, _)| {
             held.word(index) & self.unsent.word(index) & self.open_bits.word(index) != 0
         })
@@ -446,14 +251,5 @@ impl Task {
         } else {
             self.needed.clear(piece);
         }
-    }
-}
-
-impl Told {
-    /// The cache got a piece: that is what the caller was told to do, and no news to it; but a
-    /// blocked reader may wait for another now.
-    pub(crate) fn arrived(&mut self, piece: PieceIndex) {
-        self.pieces.clear(piece);
-        self.hurried |= self.urgent == Some((Priority::Blocked, piece));
     }
 }
