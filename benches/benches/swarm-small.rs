@@ -182,7 +182,7 @@ impl Cluster {
         self.supernode.forget()?;
         for (_, node) in &mut self.nodes {
             node.kill()?;
-            node.forget_blobs()?;
+            node.forget()?;
         }
         self.supernode.start().await?;
         for (_, node) in &mut self.nodes {

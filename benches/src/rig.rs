@@ -39,7 +39,7 @@ impl Rig {
     pub fn forget(&mut self) -> anyhow::Result<()> {
         self.node.kill()?;
         self.supernode.kill()?;
-        self.node.forget_blobs()?;
+        self.node.forget()?;
         self.supernode.forget()?;
         self.runtime.block_on(async {
             self.supernode.start().await?;

@@ -187,6 +187,7 @@ impl Gateway {
         {
             self.search.tickets.keep(&ticket, signed);
         }
+        self.link.attempt(live.id(), opened.attempt);
         self.engine.hash(&live, digest);
         self.link.introduced(live.id());
         Ok(live)
@@ -219,6 +220,7 @@ impl Gateway {
         if let Some(failure) = opened.failure {
             return Err(failure.into());
         }
+        self.link.attempt(TaskId::Blob(digest), opened.attempt);
         let statements: Vec<_> = opened.statements.into_iter().map(Into::into).collect();
         let live = self.engine.open(&statements)?;
         if live.id() != TaskId::Blob(digest) {

@@ -207,7 +207,7 @@ async fn hear_origin(
             FeedEvent::Denied(origin) => access.denied(&origin.repository, &origin.caller),
             FeedEvent::Failed(task, failure) => {
                 tracing::warn!(%task, error = %failure, "the origin failed");
-                swarm.fail(task, &failure);
+                swarm.lack(task, &failure);
             }
         }
     }
@@ -226,6 +226,10 @@ impl Losses {
 
 impl Plan for Losses {
     fn wanted(&self, _task: &Arc<LiveTask>) {}
+
+    fn serves(&self) -> bool {
+        true
+    }
 
     fn lost(&self, task: TaskId, pieces: PieceSet) {
         // Nobody listens only when the process ends.

@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use content::statement::Said;
-use content::{Layout, PieceSet, Run, SignedStatement, Signer, Statement, TaskId};
+use content::{Run, SignedStatement, Signer, Statement, TaskId};
 use peer::feed::{Feeds, Need};
 use peer::serve::unix_now;
-use peer::{Engine, Failure};
+use peer::{Engine, Failure, LiveTask};
 use schedule::{Decision, Event, Lease, NodeFacts, NodeId, Swarm as Scheduler};
 use tokio::sync::{Notify, mpsc};
 use wire::control::{self, FromSupernode, SupernodeSays, TaskFailed};
@@ -54,6 +54,8 @@ struct State {
     /// Who may want which task, and until when (Unix seconds). They are told what becomes of it.
     grants: HashMap<TaskId, HashMap<NodeId, u64>>,
     claims: Claims,
+    /// The present attempt at each task ([`LiveTask::attempt`]).
+    attempts: HashMap<TaskId, u64>,
     wanted: Wanted,
 }
 
@@ -104,6 +106,7 @@ impl Swarm {
             needs: HashMap::new(),
             grants: HashMap::new(),
             claims: Claims::default(),
+            attempts: HashMap::new(),
             wanted: Wanted::default(),
         };
         Self {
@@ -192,9 +195,11 @@ impl Swarm {
     }
 
     /// A task is known: its cut, and what our own cache holds of it.
-    pub fn know(&self, task: TaskId, layout: Layout, cached: PieceSet) {
+    pub fn know(&self, live: &Arc<LiveTask>) {
+        let (task, layout, cached) = (live.id(), live.layout(), live.present());
         let now = self.now();
         let mut state = self.state();
+        state.attempts.insert(task, live.attempt());
         state.scheduler.apply(Event::Task { task, layout }, now);
         let has = Event::Has { node: NodeId::CACHE, task, pieces: cached };
         state.scheduler.apply(has, now);
@@ -220,10 +225,13 @@ impl Swarm {
     /// Forgets grants that have ended.
     pub fn forget_grants(&self) {
         let now = unix_now();
-        self.state().grants.retain(|_, nodes| {
+        let mut state = self.state();
+        state.grants.retain(|_, nodes| {
             nodes.retain(|_, until| *until > now);
             !nodes.is_empty()
         });
+        let State { attempts, scheduler, .. } = &mut *state;
+        attempts.retain(|task, _| scheduler.layout(task).is_some());
     }
 
     /// The counters of what nodes say.
@@ -238,28 +246,39 @@ impl Swarm {
         self.state().claims.signed(task)
     }
 
-    /// Whether the scheduler knows the task.
-    #[must_use]
-    pub fn knows(&self, task: &TaskId) -> bool {
-        self.state().scheduler.layout(task).is_some()
-    }
-
     /// Whether some node, not only the cache, holds pieces of the task.
     #[must_use]
     pub fn is_held_by_nodes(&self, task: &TaskId) -> bool {
         self.state().scheduler.holders(task).iter().any(|node| *node != NodeId::CACHE)
     }
 
-    /// A task came to nothing: everybody who waits for it learns why.
-    pub fn fail(&self, task: TaskId, failure: &Failure) {
+    /// An attempt at a task came to nothing: everybody who waits for it learns why.
+    pub fn fail(&self, live: &Arc<LiveTask>, failure: &Failure) {
         let wrong = failure.kind == wire::request::Kind::Mismatch;
+        let attempt = live.attempt();
+        self.inner.engine.fail_attempt(live, failure.clone(), wrong);
+        self.end(live.id(), attempt, failure);
+    }
+
+    /// Nobody could say what a task is that nodes wait for.
+    pub fn lack(&self, task: TaskId, failure: &Failure) {
+        let attempt = self.state().attempts.get(&task).copied().unwrap_or_default();
+        self.end(task, attempt, failure);
+    }
+
+    fn end(&self, task: TaskId, attempt: u64, failure: &Failure) {
         let message = TaskFailed {
             task: task.to_string(),
             failure: Some(failure.clone().into()),
-            drop: wrong,
+            drop: failure.kind == wire::request::Kind::Mismatch,
+            attempt,
         };
         let now = self.now();
         let mut state = self.state();
+        if state.attempts.get(&task).is_some_and(|present| *present != attempt) {
+            return; // it has begun again meanwhile
+        }
+        state.attempts.remove(&task);
         state.scheduler.apply(Event::Forget { task }, now);
         state.needs.remove(&task);
         state.claims.forget(&task);
@@ -269,7 +288,6 @@ impl Swarm {
         }
         drop(state);
         self.inner.feeds.forget(&task);
-        self.inner.engine.fail(&task, failure.clone(), wrong);
     }
 
     /// The whole of a task matched: its digests are signed once more, as a whole, and told.
@@ -284,8 +302,11 @@ impl Swarm {
                 tracing::warn!(%task, %error, "a whole task's statement could not be kept");
             }
         }
+        // The cache may lose it; what was signed of it stands, and nodes that hold it can go on.
+        let (believed, _) = claims::believed(&task, signed.clone(), &self.inner.engine.verifier());
         let now = self.now();
         let mut state = self.state();
+        state.claims.keep(believed);
         let interested: Vec<_> = state.grants.get(&task).into_iter().flatten().collect();
         let interested: Vec<_> = interested.into_iter().map(|(node, _)| *node).collect();
         for node in interested {
@@ -363,11 +384,24 @@ impl Swarm {
             Decision::Need { task, pieces, urgent_first, .. } => {
                 let need = Need { pieces, urgent: urgent_first };
                 self.state().needs.insert(task, need.clone());
+                self.claim_again(task, &need);
                 self.inner.feeds.need(task, need);
             }
             Decision::SetAside { node, task } => {
                 let name = self.state().name(node);
                 tracing::warn!(node = %name, %task, "set aside: it sent wrong bytes, or claims what it has not");
+            }
+        }
+    }
+
+    /// Of what is needed, the cache may have some all the same: a receiver could not take it, or it
+    /// went and came again.
+    fn claim_again(&self, task: TaskId, need: &Need) {
+        if let Some(live) = self.inner.engine.live(&task) {
+            let mut pieces = live.present();
+            pieces.intersect_with(&need.pieces);
+            if !pieces.is_empty() {
+                self.apply(Event::Has { node: NodeId::CACHE, task, pieces });
             }
         }
     }

@@ -89,7 +89,7 @@ async fn a_manifest_is_leave_enough_to_share_its_blobs_without_a_supernode() -> 
     // A node that starts anew still knows its neighbours, and its leave to ask them.
     tokio::time::sleep(Duration::from_secs(6)).await;
     nodes[0].kill()?;
-    nodes[0].forget_blobs()?;
+    nodes[0].forget()?;
     nodes[0].start().await?;
     assert!(nodes[0].pull(&host, "app", "v1").await? == image.layers());
     let again = nodes[0].received("origin").await?;

@@ -24,6 +24,18 @@ async fn rig(supernode: &str) -> anyhow::Result<Rig> {
 }
 
 impl Rig {
+    /// A node that has found its supernode.
+    async fn node(&self, name: &str, more: &str) -> anyhow::Result<Node> {
+        let node = self.bed.node_with(name, &self.supernode, more).await?;
+        for _ in 0..800 {
+            if node.metric("meganeura_dfdaemon_supernode_connected").await? == 1 {
+                return Ok(node);
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        anyhow::bail!("it finds no supernode: {}", node.log())
+    }
+
     async fn greedy(&self) -> anyhow::Result<Hostile> {
         Hostile::join(&self.supernode, "greedy", Manner::Missing, bytes::Bytes::new()).await
     }
@@ -44,7 +56,7 @@ impl Rig {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_has_so_many_connections_and_no_more() -> anyhow::Result<()> {
     let rig = rig("nodes.max_connections_per_node = 3").await?;
-    let node = rig.bed.node("n1", &rig.supernode).await?;
+    let node = rig.node("n1", "").await?;
     let greedy = rig.greedy().await?;
     let mut held = Vec::new();
     for _ in 0..10 {
@@ -60,18 +72,17 @@ async fn a_node_has_so_many_connections_and_no_more() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_have_so_many_connections_and_no_more() -> anyhow::Result<()> {
     let rig = rig("nodes.max_connections = 4").await?;
-    let node = rig.bed.node("n1", &rig.supernode).await?;
+    let node = rig.node("n1", "").await?;
     rig.supernode.until_nodes(1).await?;
     let greedy = rig.greedy().await?;
     let mut held = Vec::new();
-    let mut refused = 0;
     for _ in 0..6 {
-        match greedy.connect_again().await {
-            Ok(taken) => held.push(taken),
-            Err(_) => refused += 1,
-        }
+        held.extend(greedy.connect_again().await.ok());
     }
-    assert!(held.len() <= 2 && refused >= 4, "{} of 6 were taken", held.len());
+    // One that comes too many may learn it only after its handshake.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let open = held.iter().filter(|(_, connection)| !connection.is_closed()).count();
+    assert_eq!(open, 2, "beside the node's connection and the greedy one's first");
     // Whoever is in stays in.
     rig.pull(&node).await?;
     assert_eq!(rig.supernode.metric("meganeura_supernode_nodes_ready").await?, 1);
@@ -81,7 +92,7 @@ async fn all_have_so_many_connections_and_no_more() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_has_so_many_requests_under_way_and_no_more() -> anyhow::Result<()> {
     let rig = rig("nodes.max_streams = 8").await?;
-    let node = rig.bed.node("n1", &rig.supernode).await?;
+    let node = rig.node("n1", "").await?;
     let greedy = rig.greedy().await?;
     let mut held = Vec::new();
     // One stream is its own conversation; these say nothing, for which the supernode waits a while.
@@ -102,7 +113,7 @@ async fn a_connection_has_so_many_requests_under_way_and_no_more() -> anyhow::Re
 async fn a_node_that_takes_nothing_does_not_keep_all_places() -> anyhow::Result<()> {
     let limits = "nodes.upload_slots = 8\nnodes.upload_slots_per_node = 3";
     let rig = rig(limits).await?;
-    let first = rig.bed.node("n1", &rig.supernode).await?;
+    let first = rig.node("n1", "").await?;
     rig.pull(&first).await?;
     drop(first);
     let greedy = rig.greedy().await?;
@@ -120,7 +131,7 @@ async fn a_node_that_takes_nothing_does_not_keep_all_places() -> anyhow::Result<
         }
     }
     assert_eq!((held.len(), busy), (3, 9));
-    let second = rig.bed.node("n2", &rig.supernode).await?;
+    let second = rig.node("n2", "").await?;
     let took = rig.pull(&second).await?;
     assert!(took < Duration::from_secs(10), "the greedy one held it up for {took:?}");
     drop(held);
@@ -130,13 +141,13 @@ async fn a_node_that_takes_nothing_does_not_keep_all_places() -> anyhow::Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_go_no_faster_than_they_may() -> anyhow::Result<()> {
     let rig = rig("nodes.upload_limit = \"8MiB/s\"").await?;
-    let first = rig.bed.node("n1", &rig.supernode).await?;
+    let first = rig.node("n1", "").await?;
     // 16 MiB, less what a bucket holds at first.
     let took = rig.pull(&first).await?;
     assert!(took > Duration::from_millis(1200), "sent in {took:?}");
     // From a node, to a node; both have a limit of their own.
     let slow = "peers.download_limit = \"4MiB/s\"";
-    let second = rig.bed.node_with("n2", &rig.supernode, slow).await?;
+    let second = rig.node("n2", slow).await?;
     let took = rig.pull(&second).await?;
     assert!(took > Duration::from_millis(2500), "received in {took:?}");
     Ok(())

@@ -123,10 +123,8 @@ async fn a_token_of_ours_that_runs_out_in_mid_pull_is_renewed() -> anyhow::Resul
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_whose_token_runs_out_in_mid_pull_is_challenged_and_resumes() -> anyhow::Result<()>
-{
-    let rig = rig(&[5 * MIB]).await?;
+/// Pulls the blob as a client whose tokens are good for 2 MiB each; how many new ones it needed.
+async fn pull_by_tokens(rig: &Rig) -> anyhow::Result<usize> {
     rig.registry.set(Fault::Tokens { realm: rig.registry.realm(), bytes: 2 * MIB });
     let whole = &rig.image.layers()[0];
     let mut token = rig.registry.token();
@@ -139,7 +137,7 @@ async fn a_client_whose_token_runs_out_in_mid_pull_is_challenged_and_resumes() -
                 body.extend_from_slice(&answer.body);
                 if answer.complete {
                     assert!(body == *whole, "other bytes than were pushed");
-                    break;
+                    return Ok(challenged);
                 }
             }
             401 => {
@@ -151,10 +149,28 @@ async fn a_client_whose_token_runs_out_in_mid_pull_is_challenged_and_resumes() -
             other => panic!("{other}: {}", answer.text()),
         }
     }
-    assert_eq!(body.len(), whole.len(), "it never came to an end");
-    assert!(challenged > 0, "nobody asked for a new token, so none ran out");
+    anyhow::bail!("it never came to an end: {} bytes, {challenged} challenges", body.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_token_runs_out_in_mid_pull_is_challenged_and_resumes() -> anyhow::Result<()>
+{
+    let rig = rig(&[5 * MIB]).await?;
+    assert!(pull_by_tokens(&rig).await? > 0, "no token ran out");
     // What came before counts: the rest was resumed, not begun anew.
     let received = rig.supernode.metric(ORIGIN).await?;
+    assert!(received < 6 * MIB as u64, "{received} bytes were read from the origin");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_is_one_of_a_node_without_a_supernode() -> anyhow::Result<()> {
+    let mut rig = rig(&[5 * MIB]).await?;
+    rig.supernode.kill()?;
+    // It is waited for a while, before the node helps itself.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(pull_by_tokens(&rig).await? > 0, "no token ran out");
+    let received = rig.node.received("origin").await?;
     assert!(received < 6 * MIB as u64, "{received} bytes were read from the origin");
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure: a reader is a number, a run of pieces, a position and a priority.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use content::{PieceIndex, Run};
 use wire::control::Priority;
@@ -23,6 +23,8 @@ pub struct Want {
 pub struct Demand {
     next: u64,
     readers: BTreeMap<u64, Want>,
+    /// Those that wait for the piece that they are at.
+    waiting: BTreeSet<u64>,
 }
 
 impl Demand {
@@ -41,9 +43,33 @@ impl Demand {
         }
     }
 
-    /// A reader has gone.
-    pub fn remove(&mut self, number: u64) {
+    /// A reader has gone; says whether it was the last one.
+    pub fn remove(&mut self, number: u64) -> bool {
         self.readers.remove(&number);
+        self.waiting.remove(&number);
+        self.readers.is_empty()
+    }
+
+    /// Whether a reader waits for the piece that it is at.
+    pub fn set_waiting(&mut self, number: u64, waits: bool) {
+        if waits && self.readers.contains_key(&number) {
+            self.waiting.insert(number);
+        } else {
+            self.waiting.remove(&number);
+        }
+    }
+
+    /// Where the reader is that waits; the one behind of several.
+    #[must_use]
+    pub fn waiting(&self) -> Option<PieceIndex> {
+        let waiting = self.waiting.iter().filter_map(|number| self.readers.get(number));
+        waiting.filter(|want| !want.run.is_empty()).map(|want| want.reader_at).min()
+    }
+
+    /// What each reader wants; those that want nothing more left out.
+    #[must_use]
+    pub fn readers(&self) -> Vec<Want> {
+        self.readers.values().filter(|want| !want.run.is_empty()).copied().collect()
     }
 
     /// What all readers want together: the span of their runs, at the most urgent one's position.
@@ -76,11 +102,26 @@ mod tests {
         let pull = demand.add(want(0, 100, 40, Priority::Pull));
         let read = demand.add(want(80, 82, 80, Priority::Blocked));
         assert_eq!(demand.together(), Some(want(0, 100, 80, Priority::Blocked)));
-        demand.remove(read);
+        assert!(!demand.remove(read));
         demand.update(pull, want(50, 100, 50, Priority::Pull));
         assert_eq!(demand.together(), Some(want(50, 100, 50, Priority::Pull)));
-        demand.remove(pull);
+        assert!(demand.remove(pull));
         assert_eq!(demand.together(), None);
+    }
+
+    #[test]
+    fn of_those_that_wait_the_one_behind_counts() {
+        let mut demand = Demand::default();
+        let ahead = demand.add(want(7, 10, 7, Priority::Pull));
+        let behind = demand.add(want(3, 10, 3, Priority::Pull));
+        assert_eq!(demand.waiting(), None);
+        demand.set_waiting(ahead, true);
+        assert_eq!(demand.waiting(), Some(7));
+        demand.set_waiting(behind, true);
+        assert_eq!(demand.waiting(), Some(3));
+        demand.set_waiting(behind, false);
+        demand.remove(ahead);
+        assert_eq!(demand.waiting(), None);
     }
 
     #[test]

@@ -8,15 +8,16 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use content::{Digest, Layout, PieceBook, SignedStatement, Statement, TaskId, Verifier};
-use store::Store;
+use store::{CreateError, Store};
 use wire::control::Priority;
 use wire::data::KnownPeer;
 use wire::request::Kind;
 
 use crate::failure::Failure;
 use crate::hashing;
-use crate::live::{self, LiveTask, lock};
+use crate::live::{self, Around, LiveTask, Sweep, lock};
 use crate::metrics::{Metrics, Source};
+use crate::passing::Budget;
 use crate::peers::Peers;
 use crate::plan::Plan;
 use crate::reader::{Eagerness, Reader};
@@ -34,7 +35,12 @@ struct Inner {
     metrics: Metrics,
     live: Mutex<HashMap<TaskId, Arc<LiveTask>>>,
     peers: Mutex<Peers>,
+    /// Memory for what the store does not keep.
+    budget: Arc<Budget>,
 }
+
+/// So much memory is for what the store does not keep, of all tasks together.
+const UNKEPT: u64 = 64 << 20;
 
 impl Engine {
     /// An engine over `store`, which believes what `verifier`'s keys signed and gets missing
@@ -56,6 +62,7 @@ impl Engine {
                 metrics,
                 live: Mutex::default(),
                 peers: Mutex::default(),
+                budget: Budget::new(UNKEPT),
             }),
         }
     }
@@ -89,7 +96,7 @@ impl Engine {
     #[must_use]
     pub fn live(&self, id: &TaskId) -> Option<Arc<LiveTask>> {
         let mut live = lock(&self.inner.live);
-        if let Some(task) = live.get(id).filter(|task| !task.has_failed()) {
+        if let Some(task) = live.get(id).filter(|task| task.is_open_to_more()) {
             return Some(Arc::clone(task));
         }
         let stored = self.inner.store.task(id)?;
@@ -132,15 +139,19 @@ impl Engine {
         let mut live = lock(&self.inner.live);
         if let Some(task) = live.get(&id)
             && task.layout() == layout
-            && !task.has_failed()
+            && task.is_open_to_more()
         {
             return Ok(Arc::clone(task));
         }
-        let stored = self
-            .inner
-            .store
-            .create(id, layout, media_type)
-            .map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
+        let store = &self.inner.store;
+        let stored = match store.create(id, layout, media_type) {
+            Err(CreateError::Disk { source, .. }) => {
+                tracing::warn!(task = %id, error = %source, "the store has no place for it");
+                store.unkept(id, layout, media_type)
+            }
+            other => other,
+        };
+        let stored = stored.map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
         Ok(self.take_in(&mut live, stored))
     }
 
@@ -149,13 +160,17 @@ impl Engine {
         live: &mut HashMap<TaskId, Arc<LiveTask>>,
         stored: Arc<store::Task>,
     ) -> Arc<LiveTask> {
-        let task = LiveTask::new(
-            stored,
-            &self.verifier(),
-            Arc::clone(&self.inner.plan),
-            self.inner.metrics.clone(),
-        );
-        live.insert(task.id(), Arc::clone(&task));
+        let around = Around {
+            verifier: self.verifier(),
+            plan: Arc::clone(&self.inner.plan),
+            metrics: self.inner.metrics.clone(),
+            budget: Arc::clone(&self.inner.budget),
+            engine: Arc::<Inner>::downgrade(&self.inner),
+        };
+        let task = LiveTask::new(stored, around);
+        if let Some(former) = live.insert(task.id(), Arc::clone(&task)) {
+            former.stop.cancel(); // its SHA-256 pass, if it waits for more
+        }
         task
     }
 
@@ -186,7 +201,7 @@ impl Engine {
         let run = layout.covering(range.clone());
         let stored: u64 = run
             .iter()
-            .filter(|index| live.stored().has_local(*index))
+            .filter(|index| live.has_local(*index))
             .filter_map(|index| layout.extent(index))
             .map(|extent| extent.end.min(range.end) - extent.start.max(range.start))
             .sum();
@@ -205,14 +220,17 @@ impl Engine {
         }
     }
 
-    /// The same for a task whose bytes proved wrong, unless another has taken its place. Whoever asks
-    /// for it from now on begins with nothing, and what still comes in goes nowhere.
-    pub(crate) fn discard(&self, task: &Arc<LiveTask>, failure: Failure) {
+    /// The same for one attempt at a task, if no other has taken its place. Of a task whose bytes are
+    /// dropped, whoever asks for it from now on begins with nothing, and what still comes in goes
+    /// nowhere.
+    pub fn fail_attempt(&self, task: &Arc<LiveTask>, failure: Failure, drop_bytes: bool) {
         let mut live = lock(&self.inner.live);
         task.fail(failure);
         if live.get(&task.id()).is_some_and(|present| Arc::ptr_eq(present, task)) {
             live.remove(&task.id());
-            self.drop_bytes(&task.id());
+            if drop_bytes {
+                self.drop_bytes(&task.id());
+            }
         }
     }
 
@@ -282,7 +300,7 @@ impl Engine {
     }
 }
 
-impl Inner {
+impl Sweep for Inner {
     fn sweep(&self) {
         lock(&self.live).retain(|_, task| {
             let used = !task.is_idle(Arc::strong_count(task));

@@ -5,13 +5,15 @@
 //! Either way a task has at most one stream from the origin, opened once when its length is learned
 //! and read on from there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 use content::statement::Said;
 use content::{Attestor, Layout, PieceIndex, PieceSet, Provisional, Statement, TaskId, Unverified};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use registry::{Caller, Registries, RequestId};
 use tokio::sync::{OnceCell, mpsc, watch};
 use wire::control::Priority;
@@ -20,7 +22,7 @@ use wire::request::Kind;
 use crate::access::CallerId;
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::live::{LiveTask, lock};
+use crate::live::{End, LiveTask, lock};
 use crate::metrics::Source;
 use crate::origin::{Origin, OriginStream, RegistryOrigin};
 use crate::reader::Eagerness;
@@ -42,7 +44,8 @@ pub enum FeedEvent {
     /// The origin does not serve a caller any more that it served before: what was granted to it
     /// is to be asked again.
     Denied(RegistryOrigin),
-    /// The origin failed the task.
+    /// Nobody could say what the task is. (One that has begun tells its failure itself:
+    /// [`LiveTask::end`].)
     Failed(TaskId, Failure),
 }
 
@@ -75,6 +78,19 @@ struct Feed {
     /// How many wait for all of it, whatever the scheduler needs.
     inline: AtomicUsize,
     running: Mutex<bool>,
+    /// How the task ended that was last fed.
+    end: Mutex<Option<watch::Receiver<End>>>,
+}
+
+impl Feed {
+    fn follow(&self, live: &LiveTask) {
+        *lock(&self.end) = Some(live.end());
+    }
+
+    /// Whether the task that was last fed came to nothing.
+    fn has_failed(&self) -> bool {
+        lock(&self.end).as_ref().is_some_and(|end| matches!(*end.borrow(), End::Failed(_)))
+    }
 }
 
 /// An open stream, and in whose name it was asked for.
@@ -134,7 +150,7 @@ impl Feeds {
             return Ok(live);
         }
         let described = self.inner.ask(&feed, &origin).await;
-        if described.is_err() {
+        if described.is_err() && self.inner.is_present(&feed) {
             lock(&self.inner.feeds).remove(&id);
         }
         described
@@ -233,6 +249,7 @@ impl Feeds {
                 need: watch::Sender::default(),
                 inline: AtomicUsize::new(0),
                 running: Mutex::default(),
+                end: Mutex::default(),
             })
         });
         let mut askers = lock(&feed.askers);
@@ -273,14 +290,19 @@ impl Feeds {
 }
 
 impl Inner {
-    async fn ask(&self, feed: &Feed, origin: &Origin) -> Result<Arc<LiveTask>, Failure> {
+    /// Whether the feed is its task's still: one that was forgotten has no say any more.
+    fn is_present(&self, feed: &Arc<Feed>) -> bool {
+        lock(&self.feeds).get(&feed.id).is_some_and(|present| Arc::ptr_eq(present, feed))
+    }
+
+    async fn ask(&self, feed: &Arc<Feed>, origin: &Origin) -> Result<Arc<LiveTask>, Failure> {
         let stream = OriginStream::open(&self.registries, origin, 0).await?;
         self.begin(feed, origin, stream).await
     }
 
     async fn begin(
         &self,
-        feed: &Feed,
+        feed: &Arc<Feed>,
         origin: &Origin,
         stream: OriginStream,
     ) -> Result<Arc<LiveTask>, Failure> {
@@ -288,12 +310,15 @@ impl Inner {
             .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
         let live = self.engine.create(feed.id, layout, stream.media_type())?;
         *feed.open.lock().await = Some(Open { origin: origin.clone(), stream });
+        feed.follow(&live);
+        // It may have been forgotten meanwhile, with a former attempt at the task.
+        lock(&self.feeds).entry(feed.id).or_insert_with(|| Arc::clone(feed));
         let _ = feed.granted_to.set(CallerId::of(origin.caller()));
         Ok(live)
     }
 
     /// The task of a feed that is to run. One that was evicted meanwhile is described again.
-    async fn task_of(&self, feed: &Feed) -> Result<Arc<LiveTask>, Failure> {
+    async fn task_of(&self, feed: &Arc<Feed>) -> Result<Arc<LiveTask>, Failure> {
         let _asking = feed.describing.lock().await;
         if let Some(live) = self.engine.live(&feed.id) {
             return Ok(live);
@@ -339,29 +364,42 @@ impl Drop for Waiting {
 /// Streams what is needed until nothing is.
 async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
     loop {
+        // A task that failed lacks all its bytes; it is for those who ask again to begin it again.
+        let over = feed.has_failed() && inner.engine.live(&feed.id).is_none();
+        if over || !inner.is_present(&feed) {
+            *lock(&feed.running) = false;
+            return;
+        }
         // Looked up anew each time: a task that failed may have begun again.
         let live = match inner.task_of(&feed).await {
             Ok(live) => live,
             Err(failure) => {
                 *lock(&feed.running) = false;
-                let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
+                failed(&inner, &feed, failure);
                 return;
             }
         };
+        feed.follow(&live);
         let streamed = stream(&inner, &feed, &live).await;
         // Deciding to stop and being told of a new need must not cross.
         let mut running = lock(&feed.running);
         if let Err(failure) = streamed {
             *running = false;
-            live.fail(failure.clone());
-            // Nobody listens only when the process ends.
-            let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
+            live.fail(failure);
             return;
         }
         if next(&feed, &live, 0).is_none() {
             *running = false;
             return;
         }
+    }
+}
+
+/// Tells of a failure, unless it is that of a former life of the task.
+fn failed(inner: &Inner, feed: &Arc<Feed>, failure: Failure) {
+    if inner.is_present(feed) {
+        // Nobody listens only when the process ends.
+        let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
     }
 }
 
@@ -372,34 +410,157 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let mut position = open.as_ref().map_or(0, |open| layout_position(&open.stream, size));
     let mut last = nowhere();
     inner.engine.hash(live, None);
-    while let Some(index) = next(feed, live, position) {
+    // What has come is kept while the next piece comes: neither waits for the other.
+    let mut keeping = Keeping { running: FuturesUnordered::new(), pieces: BTreeSet::new() };
+    loop {
+        let waiting = next_or_linger(feed, live, position, open.is_some());
+        let Some(index) = keeping.during(async { Ok(waiting.await) }).await? else {
+            break;
+        };
         if live.is_over() {
             return Err(live.why_stopped().await);
         }
+        if keeping.has(index) {
+            keeping.all().await?;
+            continue;
+        }
         let start = u64::from(index) * size;
-        let mut reading = match open.take() {
-            Some(open) if open.stream.at() == start => open,
-            _ => reopen(inner, feed, start, layout.length(), &last).await?,
+        let taken = async {
+            if live.serves {
+                live.until_room(size).await;
+            }
+            let mut reading = match open.take() {
+                Some(open) if open.stream.at() == start => open,
+                _ => reopen(inner, feed, start, layout.length(), &last).await?,
+            };
+            let bytes = reading.stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await;
+            Ok((reading, bytes))
         };
-        let bytes = match reading.stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await {
-            Ok(bytes) => bytes,
-            Err(failure) if failure.is_denial() => {
+        let (reading, bytes) = match keeping.during(taken).await {
+            Ok((reading, Ok(bytes))) => (reading, bytes),
+            Ok((reading, Err(failure))) if failure.is_denial() => {
                 // A credential ended on the way; another asker's may be good still.
                 turn_away(inner, feed, &reading.origin);
                 last = failure;
                 continue;
             }
-            Err(failure) => return Err(failure),
+            Ok((_, Err(failure))) | Err(failure) => {
+                keeping.all().await?;
+                return Err(failure);
+            }
         };
         if live.is_over() {
             return Err(live.why_stopped().await);
         }
-        keep(inner, live, index, bytes).await?;
-        let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
+        keeping.begin(index, keep_and_tell(inner, feed, live, index, bytes)).await?;
         position = index + 1;
         open = (position < layout.pieces()).then_some(reading);
     }
-    Ok(())
+    keeping.all().await
+}
+
+/// Pieces that have come and are not stored yet.
+struct Keeping<F> {
+    running: FuturesUnordered<F>,
+    pieces: BTreeSet<PieceIndex>,
+}
+
+/// So many pieces at most wait to be stored: a disk slower than the origin slows the origin down.
+const KEEPING: usize = 4;
+
+impl<F: Future<Output = Result<PieceIndex, Failure>>> Keeping<F> {
+    fn has(&self, index: PieceIndex) -> bool {
+        self.pieces.contains(&index)
+    }
+
+    async fn begin(&mut self, index: PieceIndex, keep: F) -> Result<(), Failure> {
+        while self.running.len() >= KEEPING {
+            self.one().await?;
+        }
+        self.pieces.insert(index);
+        self.running.push(keep);
+        Ok(())
+    }
+
+    /// Does something else meanwhile.
+    async fn during<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                kept = self.one(), if !self.running.is_empty() => kept?,
+            }
+        }
+    }
+
+    async fn one(&mut self) -> Result<(), Failure> {
+        if let Some(kept) = self.running.next().await {
+            self.pieces.remove(&kept?);
+        }
+        Ok(())
+    }
+
+    async fn all(&mut self) -> Result<(), Failure> {
+        while !self.running.is_empty() {
+            self.one().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn keep_and_tell(
+    inner: &Inner,
+    feed: &Feed,
+    live: &Arc<LiveTask>,
+    index: PieceIndex,
+    bytes: Unverified,
+) -> Result<PieceIndex, Failure> {
+    keep(inner, live, index, bytes).await?;
+    feed.has_come(index);
+    // Nobody listens only when the process ends.
+    let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
+    Ok(index)
+}
+
+/// The needed piece to read next. Of a task that is not kept, little is needed at a time: its stream
+/// stays open for a moment when nothing is, for the next need begins where it is.
+async fn next_or_linger(
+    feed: &Feed,
+    live: &LiveTask,
+    position: PieceIndex,
+    open: bool,
+) -> Option<PieceIndex> {
+    let mut needs = feed.need.subscribe();
+    loop {
+        needs.borrow_and_update();
+        let index = next(feed, live, position);
+        if index.is_some() || !open || !live.is_unkept() {
+            return index;
+        }
+        match tokio::time::timeout(LINGER, needs.changed()).await {
+            Ok(Ok(())) => {}
+            _ => return None,
+        }
+    }
+}
+
+/// A stream of which nothing is needed stays open for so long.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(3);
+
+impl Feed {
+    /// A piece has come: should it go again, whoever needs it will say so.
+    fn has_come(&self, index: PieceIndex) {
+        self.need.send_if_modified(|need| {
+            need.pieces.remove(index);
+            if need.urgent == Some(index) {
+                need.urgent = None;
+            }
+            false
+        });
+    }
 }
 
 /// The origin serves this asker no more: it is not asked in its name again, and what the asker was
@@ -426,13 +587,15 @@ fn layout_position(stream: &OriginStream, size: u64) -> PieceIndex {
 /// the first.
 fn next(feed: &Feed, live: &LiveTask, position: PieceIndex) -> Option<PieceIndex> {
     let need = feed.need.borrow();
-    let missing = |index: &PieceIndex| !live.stored().has_local(*index);
+    let missing = |index: &PieceIndex| !live.has_local(*index);
     let urgent = need.urgent.filter(missing);
     // A reader waits, but its piece is about to pass anyway: reopening would cost more.
     let near = urgent.filter(|index| !(position..position + NEAR).contains(index));
     if feed.inline.load(Ordering::Relaxed) > 0 {
         let all = live.layout().pieces();
-        return (position..all).chain(0..position.min(all)).find(missing);
+        // What has passed without being kept is missing again, and nobody waits for it.
+        let before = if live.is_unkept() { 0 } else { position.min(all) };
+        return (position..all).chain(0..before).find(missing);
     }
     near.or_else(|| need.pieces.iter().filter(|index| *index >= position).find(missing))
         .or_else(|| need.pieces.iter().find(missing))
@@ -483,8 +646,13 @@ async fn keep(
     bytes: Unverified,
 ) -> Result<(), Failure> {
     let short = || Failure::new(Kind::Origin, "the registry sent fewer bytes than it announced");
-    let kept = match &inner.belief {
+    match &inner.belief {
         Belief::Attest(attestor) => {
+            if live.book().digest(index).is_some() {
+                // It was said before what the origin sends: that stands.
+                let piece = live.book().verify(index, bytes)?;
+                return patiently(live, || live.put(piece.clone(), Source::Origin)).await;
+            }
             let (piece, digest) =
                 attestor.attest(live.id(), live.layout(), index, bytes).ok_or_else(short)?;
             let said = Said {
@@ -497,17 +665,35 @@ async fn keep(
             };
             let (_, signed) = Statement::sign(said, attestor.signer());
             live.learn_signed(signed, &inner.engine.verifier())?;
-            live.put(piece, Source::Origin).await
+            patiently(live, || live.put(piece.clone(), Source::Origin)).await
         }
         // A supernode signed this piece's digest before it went away: no need to wait for the whole.
         Belief::Provisional if live.book().digest(index).is_some() => {
-            live.put(live.book().verify(index, bytes)?, Source::Origin).await
+            let piece = live.book().verify(index, bytes)?;
+            patiently(live, || live.put(piece.clone(), Source::Origin)).await
         }
         Belief::Provisional => {
             let piece =
                 Provisional::new(live.id(), live.layout(), index, bytes).ok_or_else(short)?;
-            live.put_provisional(piece, Source::Origin).await
+            patiently(live, || live.put_provisional(piece.clone(), Source::Origin)).await
         }
-    };
-    kept.map_err(|error| Failure::new(Kind::Other, error.to_string()))
+    }
+}
+
+/// Puts a piece. One for which there is no room in memory now waits until its readers are further.
+async fn patiently<F>(live: &Arc<LiveTask>, put: impl Fn() -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), store::PutError>>,
+{
+    let mut changes = live.changes();
+    loop {
+        changes.borrow_and_update();
+        let Err(error) = put().await else {
+            return Ok(());
+        };
+        if !live.is_unkept() || live.is_over() || live.want().is_none() {
+            return Err(Failure::new(Kind::Other, error.to_string()));
+        }
+        let _ = tokio::time::timeout(LINGER, changes.changed()).await;
+    }
 }

@@ -30,7 +30,9 @@ pub(crate) async fn follow(engine: Engine, live: Arc<LiveTask>, expected: Option
                 blocking(move || live.complete(&whole)).await;
             }
             // What does not match is worth nothing, whoever sent it.
-            Err(failure) if failure.kind == Kind::Mismatch => engine.discard(&live, failure),
+            Err(failure) if failure.kind == Kind::Mismatch => {
+                engine.fail_attempt(&live, failure, true);
+            }
             Err(failure) => live.fail(failure),
         }
     }
@@ -45,6 +47,7 @@ async fn pass(live: &Arc<LiveTask>, expected: Option<Digest>) -> Result<Whole, F
         state = blocking(move || batch(&work, state))
             .await
             .map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
+        live.hashed_up_to(state.1);
     }
     Ok(Whole::prove(live.id(), expected, layout.length(), state.0)?)
 }

@@ -8,6 +8,7 @@
 //! - [`live`]: what is known of it and who waits; [`demand`]: what they want together;
 //!   [`plan`]: who gets what is missing;
 //! - [`feed`], [`origin`]: from the registry; [`fetch`]: from a peer;
+//! - `unkept`, `passing`: what the disk has no place for;
 //! - `hashing`: the one SHA-256 pass; [`serve`]: to others, within [`slots`]; [`peers`]: who they are;
 //! - [`upkeep`]: what is to be done now and then, [`scrub`] among it; [`cache`]: what an operator asks
 //!   of the store.
@@ -25,12 +26,15 @@ pub mod limits;
 pub mod live;
 pub mod metrics;
 pub mod origin;
+mod passing;
 pub mod peers;
 pub mod plan;
 pub mod reader;
 pub mod scrub;
 pub mod serve;
 pub mod slots;
+pub mod turns;
+mod unkept;
 pub mod upkeep;
 
 pub use access::Access;

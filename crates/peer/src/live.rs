@@ -4,21 +4,22 @@
 //! only matters while something happens: the believed digests in memory, the readers' demand, and
 //! how the one SHA-256 pass ended.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 use content::{
-    Layout, PieceBook, PieceIndex, PieceSet, Provisional, Run, SignedStatement, Statement, TaskId,
-    Verified, Verifier, Whole,
+    Layout, PieceBook, PieceIndex, Run, SignedStatement, Statement, TaskId, Verifier, Whole,
 };
+use store::CompleteError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wire::request::Kind;
 
 use crate::demand::{Demand, Want};
 use crate::failure::Failure;
-use crate::metrics::{Metrics, Source};
+use crate::metrics::Metrics;
+use crate::passing::{Budget, Passing, Share};
 use crate::plan::Plan;
 
 /// What a supernode once signed of a stored task's pieces, as far as it is believed.
@@ -44,39 +45,77 @@ pub enum End {
     Failed(Failure),
 }
 
+/// The number of the next attempt at any task.
+static ATTEMPTS: AtomicU64 = AtomicU64::new(1);
+
 /// A task in memory.
 pub struct LiveTask {
+    attempt: u64,
     stored: Arc<store::Task>,
     book: Mutex<PieceBook>,
     demand: Mutex<Demand>,
     end: watch::Sender<End>,
-    plan: Arc<dyn Plan>,
-    metrics: Metrics,
+    pub(crate) plan: Arc<dyn Plan>,
+    pub(crate) metrics: Metrics,
     hashing: AtomicBool,
+    /// The piece that the SHA-256 pass comes to next.
+    hashed: AtomicU32,
     watched: AtomicBool,
     pub(crate) stop: CancellationToken,
+    /// Pieces in memory, where the store does not keep them; see `unkept`.
+    pub(crate) passing: Mutex<Passing>,
+    /// Set once the store has refused a piece.
+    pub(crate) unkept: OnceLock<Share>,
+    pub(crate) budget: Arc<Budget>,
+    /// Whether this process hands tasks on to others and reads none in order: a supernode.
+    pub(crate) serves: bool,
+    spent: AtomicBool,
+    placeless: bool,
+    /// The engine, for making room.
+    engine: Weak<dyn Sweep>,
+}
+
+/// Letting go of idle tasks.
+pub(crate) trait Sweep: Send + Sync {
+    /// Lets go of tasks that nobody reads, fetches or serves.
+    fn sweep(&self);
+}
+
+/// What a live task has from its engine.
+#[derive(Clone)]
+pub(crate) struct Around {
+    pub(crate) verifier: Verifier,
+    pub(crate) plan: Arc<dyn Plan>,
+    pub(crate) metrics: Metrics,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) engine: Weak<dyn Sweep>,
 }
 
 impl LiveTask {
     /// Takes a stored task into memory, with all that a supernode once signed of it.
-    pub(crate) fn new(
-        stored: Arc<store::Task>,
-        verifier: &Verifier,
-        plan: Arc<dyn Plan>,
-        metrics: Metrics,
-    ) -> Arc<Self> {
-        let book = book(&stored, verifier);
+    pub(crate) fn new(stored: Arc<store::Task>, around: Around) -> Arc<Self> {
+        let book = book(&stored, &around.verifier);
+        let stored_nowhere = stored.is_gone();
         let end = if stored.is_complete() { End::Whole } else { End::Open };
         Arc::new(Self {
+            attempt: ATTEMPTS.fetch_add(1, Ordering::Relaxed),
             stored,
             book: Mutex::new(book),
             demand: Mutex::default(),
             end: watch::channel(end).0,
-            plan,
-            metrics,
+            serves: around.plan.serves(),
+            plan: around.plan,
+            metrics: around.metrics,
             hashing: AtomicBool::new(false),
+            hashed: AtomicU32::new(0),
             watched: AtomicBool::new(false),
             stop: CancellationToken::new(),
+            passing: Mutex::default(),
+            unkept: OnceLock::new(),
+            budget: around.budget,
+            spent: AtomicBool::new(false),
+            placeless: stored_nowhere,
+            engine: around.engine,
         })
     }
 
@@ -84,6 +123,65 @@ impl LiveTask {
     pub(crate) fn begin_hashing(&self) -> bool {
         let open = matches!(*self.end.borrow(), End::Open);
         open && !self.hashing.swap(true, Ordering::Relaxed)
+    }
+
+    /// Lets go of other tasks, so that the store may evict them.
+    pub(crate) fn sweep_others(&self) {
+        if let Some(engine) = self.engine.upgrade() {
+            engine.sweep();
+        }
+    }
+
+    /// Its part of the memory for what is not kept, once it needs one.
+    pub(crate) fn share(&self) -> Option<&Share> {
+        self.unkept.get()
+    }
+
+    /// Whether the store has no place for it at all.
+    pub(crate) fn is_placeless(&self) -> bool {
+        self.placeless
+    }
+
+    /// Nobody begins to read it any more: what it knows of bytes that have passed is about those.
+    pub(crate) fn spend(&self) {
+        self.spent.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody who comes now can have it.
+    pub(crate) fn is_open_to_more(&self) -> bool {
+        match &*self.end.borrow() {
+            End::Failed(_) => return false,
+            // What has taken the place of damaged pieces is not what was hashed.
+            End::Whole if !self.is_unkept() && self.stored.whole_digest().is_none() => {
+                return false;
+            }
+            End::Whole | End::Open => {}
+        }
+        !self.spent.load(Ordering::Relaxed)
+    }
+
+    /// The piece that the SHA-256 pass comes to next.
+    pub(crate) fn hashed(&self) -> PieceIndex {
+        self.hashed.load(Ordering::Relaxed)
+    }
+
+    /// The SHA-256 pass has come to `next`.
+    pub(crate) fn hashed_up_to(&self, next: PieceIndex) {
+        self.hashed.store(next, Ordering::Relaxed);
+        if self.is_unkept() {
+            self.release_passed();
+            self.stored.changed();
+        }
+    }
+
+    /// What each reader wants.
+    pub(crate) fn readers(&self) -> Vec<Want> {
+        lock(&self.demand).readers()
+    }
+
+    /// The piece that the reader behind of those that wait is at.
+    pub(crate) fn waiting_reader(&self) -> Option<PieceIndex> {
+        lock(&self.demand).waiting()
     }
 
     /// Whether the caller is the one who follows the task's end for others; true once for each time
@@ -99,6 +197,13 @@ impl LiveTask {
         let hashing =
             self.hashing.load(Ordering::Relaxed) && matches!(*self.end.borrow(), End::Open);
         references <= 1 + usize::from(hashing)
+    }
+
+    /// Which attempt at the task this is, of all that this process made: a task that failed may begin
+    /// again, and what becomes of the former attempt must not touch the new one. Never 0.
+    #[must_use]
+    pub const fn attempt(&self) -> u64 {
+        self.attempt
     }
 
     /// The task's name.
@@ -153,18 +258,6 @@ impl LiveTask {
         Ok(())
     }
 
-    /// The pieces that may be claimed: verified now, or in an earlier run of this process.
-    #[must_use]
-    pub fn present(&self) -> PieceSet {
-        self.stored.present()
-    }
-
-    /// The pieces that a reader on this node may have: present ones and provisional ones.
-    #[must_use]
-    pub fn local(&self) -> PieceSet {
-        self.stored.local()
-    }
-
     /// Changes whenever pieces come or go.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
@@ -177,34 +270,6 @@ impl LiveTask {
         self.end.subscribe()
     }
 
-    /// Writes a verified piece; its bytes came from `source`.
-    ///
-    /// # Errors
-    /// If the store cannot keep it.
-    pub async fn put(
-        self: &Arc<Self>,
-        piece: Verified,
-        source: Source,
-    ) -> Result<(), store::PutError> {
-        self.metrics.received(source, piece.bytes().len() as u64);
-        let live = Arc::clone(self);
-        blocking(move || live.stored.put(&piece)).await
-    }
-
-    /// Writes a piece that is not yet known to be right, for this node's own readers.
-    ///
-    /// # Errors
-    /// If the store cannot keep it.
-    pub async fn put_provisional(
-        self: &Arc<Self>,
-        piece: Provisional,
-        source: Source,
-    ) -> Result<(), store::PutError> {
-        self.metrics.received(source, piece.bytes().len() as u64);
-        let live = Arc::clone(self);
-        blocking(move || live.stored.put_provisional(&piece)).await
-    }
-
     /// A piece for somebody else: verified bytes only. `None` if it is not here, or no longer
     /// what it was.
     ///
@@ -215,7 +280,11 @@ impl LiveTask {
         index: PieceIndex,
     ) -> Result<Option<Bytes>, store::ReadError> {
         let live = Arc::clone(self);
-        blocking(move || live.stored.read_piece(index, &live.book())).await
+        blocking(move || match live.passing_verified(index) {
+            Some(bytes) => Ok(Some(bytes)),
+            None => live.stored.read_piece(index, &live.book()),
+        })
+        .await
     }
 
     /// A piece for a reader on this node, provisional ones too.
@@ -235,6 +304,9 @@ impl LiveTask {
         &self,
         index: PieceIndex,
     ) -> Result<Option<Bytes>, store::ReadError> {
+        if let Some(bytes) = self.passing_local(index) {
+            return Ok(Some(bytes));
+        }
         match self.stored.read_provisional(index)? {
             Some(bytes) => Ok(Some(bytes)),
             None => self.stored.read_piece(index, &self.book()),
@@ -251,26 +323,35 @@ impl LiveTask {
     /// What all readers want together.
     #[must_use]
     pub fn want(&self) -> Option<Want> {
-        lock(&self.demand).together()
+        let together = lock(&self.demand).together();
+        together.and_then(|all| self.narrowed(all))
     }
 
-    fn replan(self: &Arc<Self>) {
+    pub(crate) fn replan(self: &Arc<Self>) {
         self.plan.wanted(self);
+        if self.is_unkept() {
+            // After the want, so that nothing is told to be lost that is wanted still.
+            self.tell_gone(self.want().map_or(Run::EMPTY, |want| want.run));
+        }
     }
 
     /// All of it was hashed and matched: provisional pieces become pieces, and readers get the end.
     pub(crate) fn complete(&self, whole: &Whole) {
-        match self.stored.complete(whole) {
-            Ok(()) => {
-                self.metrics.verified();
-                self.end.send_replace(End::Whole);
-                tracing::debug!(task = %self.id(), "whole and verified");
+        let kept = if self.is_unkept() { Ok(()) } else { self.stored.complete(whole) };
+        match kept {
+            Err(error @ (CompleteError::Missing { .. } | CompleteError::Foreign(_))) => {
+                let message = format!("the store cannot keep the task: {error}");
+                return self.fail(Failure::new(Kind::Other, message));
             }
-            Err(error) => self.fail(Failure::new(
-                Kind::Other,
-                format!("the store cannot keep the task: {error}"),
-            )),
+            // What was hashed is right all the same; it is hashed again when it is next wanted.
+            Err(error @ (CompleteError::Put(_) | CompleteError::Index(_))) => {
+                tracing::warn!(task = %self.id(), %error, "the store does not record that the whole matched");
+            }
+            Ok(()) => {}
         }
+        self.metrics.verified();
+        self.end.send_replace(End::Whole);
+        tracing::debug!(task = %self.id(), "whole and verified");
     }
 
     /// It came to nothing: whoever waits for it is told why.
@@ -335,7 +416,7 @@ impl LiveTask {
         let mut end = self.end();
         loop {
             changes.borrow_and_update();
-            if self.stored.has_local(index) {
+            if self.has_local(index) {
                 return Ok(());
             }
             if let End::Failed(failure) = &*end.borrow_and_update() {
@@ -373,11 +454,22 @@ impl DemandGuard {
     /// The reader has moved. Small moves are not told on: the plan looks far enough ahead.
     pub(crate) fn moved(&mut self, want: Want) {
         lock(&self.live.demand).update(self.number, want);
-        let far = want.reader_at.abs_diff(self.told.reader_at) >= STEP
+        self.live.release_passed();
+        let far = want.reader_at.abs_diff(self.told.reader_at) >= self.live.step(STEP)
             || want.run != self.told.run
             || want.priority != self.told.priority;
         if far {
             self.told = want;
+            self.live.replan();
+        }
+    }
+}
+
+impl DemandGuard {
+    /// Whether the reader waits for the piece that it is at.
+    pub(crate) fn waits(&self, waits: bool) {
+        lock(&self.live.demand).set_waiting(self.number, waits);
+        if self.live.is_unkept() {
             self.live.replan();
         }
     }
@@ -388,7 +480,12 @@ const STEP: u32 = 16;
 
 impl Drop for DemandGuard {
     fn drop(&mut self) {
-        lock(&self.live.demand).remove(self.number);
+        let last = lock(&self.live.demand).remove(self.number);
+        if last {
+            self.live.end_passing();
+        } else {
+            self.live.release_passed();
+        }
         self.live.replan();
     }
 }

@@ -41,6 +41,7 @@ struct SourceLabel {
 pub struct Metrics {
     received: Family<SourceLabel, Counter>,
     sent: Counter,
+    unkept: Counter,
     verified: Counter,
     rejected: Counter,
     refused: Counter,
@@ -55,6 +56,11 @@ impl Metrics {
             self.received.clone(),
         );
         registry.register("sent_bytes", "Bytes of pieces sent to peers", self.sent.clone());
+        registry.register(
+            "unkept_bytes",
+            "Bytes that were passed on from memory because the store did not keep them",
+            self.unkept.clone(),
+        );
         registry.register(
             "blobs_verified",
             "Tasks whose whole SHA-256 was checked and matched",
@@ -89,6 +95,11 @@ impl Metrics {
     /// Counts bytes sent to a peer.
     pub fn sent(&self, bytes: u64) {
         self.sent.inc_by(bytes);
+    }
+
+    /// Counts bytes that the store did not keep.
+    pub fn unkept(&self, bytes: u64) {
+        self.unkept.inc_by(bytes);
     }
 
     /// Counts a task whose whole SHA-256 matched.

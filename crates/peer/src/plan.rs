@@ -14,6 +14,11 @@ pub trait Plan: Send + Sync + 'static {
     /// The demand on a task changed ([`LiveTask::want`] tells what it is now). Returns at once.
     fn wanted(&self, task: &Arc<LiveTask>);
 
+    /// Whether this process hands tasks on to others and reads none in order: a supernode.
+    fn serves(&self) -> bool {
+        false
+    }
+
     /// Pieces that others may have been told of are here no more: evicted, removed, damaged, or
     /// passed on without being kept. Returns at once.
     fn lost(&self, task: TaskId, pieces: PieceSet) {

@@ -30,6 +30,8 @@ pub struct Reader {
     end: u64,
     window: Option<u32>,
     priority: Priority,
+    /// Whether it reads all of the task: then its last byte waits for the proof of the whole.
+    whole: bool,
     tries: u32,
 }
 
@@ -49,7 +51,8 @@ impl Reader {
         priority: Priority,
         eagerness: Eagerness,
     ) -> Self {
-        let end = range.end.min(live.layout().length());
+        let length = live.layout().length();
+        let end = range.end.min(length);
         let lease = live.stored().lease();
         let mut reader = Self {
             live,
@@ -59,6 +62,7 @@ impl Reader {
             end,
             window: (eagerness == Eagerness::Window).then_some(LOOKAHEAD),
             priority,
+            whole: range.start == 0 && end == length,
             tries: 0,
         };
         reader.ask();
@@ -72,7 +76,7 @@ impl Reader {
     pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         while self.at < self.end {
             let index = self.live.layout().piece_at(self.at);
-            self.live.until_local(index).await?;
+            self.until_here(index).await?;
             if self.is_last(index) {
                 self.until_whole().await?;
             }
@@ -85,6 +89,21 @@ impl Reader {
         }
         self.demand = None;
         Ok(None)
+    }
+
+    async fn until_here(&self, index: PieceIndex) -> Result<(), Failure> {
+        self.live.until_hash_is_near(index).await;
+        if self.live.has_local(index) {
+            return Ok(());
+        }
+        if let Some(demand) = &self.demand {
+            demand.waits(true);
+        }
+        let here = self.live.until_local(index).await;
+        if let Some(demand) = &self.demand {
+            demand.waits(false);
+        }
+        here
     }
 
     /// The part of `piece` that the range still wants.
@@ -103,8 +122,8 @@ impl Reader {
         index + 1 == self.live.layout().pieces()
     }
 
-    /// Waits for the whole's SHA-256 if the whole is here. A reader of the tail of a task that
-    /// nobody fetches whole has each piece's own digest.
+    /// Waits for the whole's SHA-256. Who reads all of the task gets its end only with the proof; a
+    /// reader of the tail of a task that nobody fetches whole has each piece's own digest.
     async fn until_whole(&self) -> Result<(), Failure> {
         let mut end = self.live.end();
         let mut changes = self.live.changes();
@@ -114,9 +133,12 @@ impl Reader {
                 End::Failed(failure) => return Err(failure.clone()),
                 End::Open => {}
             }
+            if self.live.is_over() {
+                return Err(self.live.why_stopped().await);
+            }
             changes.borrow_and_update();
-            if !self.live.local().is_full() {
-                return Ok(());
+            if !self.live.comes_whole() {
+                return self.unproven();
             }
             let _ = tokio::select! {
                 changed = end.changed() => changed,
@@ -125,9 +147,18 @@ impl Reader {
         }
     }
 
+    /// The SHA-256 pass will not come to the end with what is here.
+    fn unproven(&self) -> Result<(), Failure> {
+        if self.whole && !matches!(*self.live.end().borrow(), End::Whole) {
+            let why = "pieces were lost before the whole was verified; ask again";
+            return Err(Failure::new(Kind::Other, why));
+        }
+        Ok(())
+    }
+
     fn lost_again(&mut self, index: PieceIndex) -> Result<(), Failure> {
         self.tries += 1;
-        if self.tries > 3 {
+        if self.tries > 3 && !self.live.is_unkept() {
             return Err(Failure::new(
                 Kind::Other,
                 format!("piece {index} cannot be kept: the disk loses it again and again"),

@@ -3,9 +3,11 @@
 //! Step 7 of the walk, seen from the parent. The same code serves from a node and from the
 //! supernode's cache.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use content::{PieceProof, Verifier};
 use transport::{Connection, PeerIdentity, Stream, TransportError};
 use wire::data::{Describe, Description, Fetch, KnownPeer, PieceHeader, Verdict};
@@ -15,6 +17,7 @@ use crate::limits::Limiter;
 use crate::live::{End, LiveTask};
 use crate::peers::reachable;
 use crate::slots::Slots;
+use crate::turns::{Turn, Turns};
 
 /// The most pieces that one request may ask for: a run is bounded, so that nobody holds a slot for
 /// long.
@@ -23,12 +26,20 @@ const MAX_RUN: u32 = 256;
 /// A receiver that has not taken a piece after so long keeps a slot from others, and is given up.
 const TAKEN_WITHIN: Duration = Duration::from_secs(20);
 
+/// So many runs at a time share the uplink; the others wait their turn. One waits for its receiver
+/// now and then, so it takes a few to fill a link.
+const AT_ONCE: usize = 4;
+
+/// A receiver that takes a piece for so long does not hold up others.
+const STUCK: Duration = Duration::from_millis(250);
+
 /// Serves pieces within limits.
 #[derive(Debug)]
 pub struct Uploader {
     engine: Engine,
     verifier: Verifier,
     slots: Slots,
+    turns: Turns,
     limiter: Limiter,
 }
 
@@ -37,7 +48,13 @@ impl Uploader {
     /// `bytes_per_second` (0: no limit).
     #[must_use]
     pub fn new(engine: Engine, verifier: Verifier, slots: Slots, bytes_per_second: u64) -> Self {
-        Self { engine, verifier, slots, limiter: Limiter::new(bytes_per_second) }
+        Self {
+            engine,
+            verifier,
+            slots,
+            turns: Turns::new(AT_ONCE),
+            limiter: Limiter::new(bytes_per_second),
+        }
     }
 
     /// Answers a request for a run of pieces.
@@ -60,6 +77,7 @@ impl Uploader {
         let Some(_slot) = self.slots.take(&peer.name) else {
             return stream.send(&refusal(Verdict::Busy, ask.first)).await;
         };
+        let mut turn = Some(self.turns.wait(ask.priority()).await);
         let _lease = live.stored().lease();
         for index in ask.first..ask.end {
             // A disk that cannot be read has nothing to give; readiness tells of it elsewhere.
@@ -75,13 +93,11 @@ impl Uploader {
             };
             self.limiter.take(piece.len()).await;
             let length = piece.len() as u64;
-            let sending = async {
-                stream.send(&header).await?;
-                stream.send_bytes(piece).await
-            };
+            let sending = send(stream, &header, piece, &mut turn);
             let sent = tokio::time::timeout(TAKEN_WITHIN, sending).await;
             sent.map_err(|_| TransportError::Timeout)??;
             self.engine.metrics().sent(length);
+            live.was_sent(index);
         }
         Ok(())
     }
@@ -144,6 +160,26 @@ impl Uploader {
             .map_err(|error| refused(&error))?;
         self.engine.live(&id).ok_or(Verdict::Missing)
     }
+}
+
+/// Sends a piece. Whoever takes it too slowly to fill the link lets others have a turn beside it.
+async fn send(
+    stream: &mut Stream,
+    header: &PieceHeader,
+    piece: Bytes,
+    turn: &mut Option<Turn>,
+) -> Result<(), TransportError> {
+    let mut sending = pin!(async {
+        stream.send(header).await?;
+        stream.send_bytes(piece).await
+    });
+    if turn.is_some() {
+        match tokio::time::timeout(STUCK, &mut sending).await {
+            Ok(sent) => return sent,
+            Err(_) => *turn = None,
+        }
+    }
+    sending.await
 }
 
 fn refusal(verdict: Verdict, index: u32) -> PieceHeader {

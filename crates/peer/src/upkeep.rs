@@ -21,7 +21,7 @@ use crate::serve::unix_now;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreOptions {
-    /// The most that is kept; 0: what the file system has free at the start, less the reserve.
+    /// The most that is kept; 0: what the file system has free, less the reserve.
     pub quota: ByteSize,
     /// So much of the file system stays free for others; if it is not given, a twentieth of it, at
     /// most 10 GiB.
@@ -148,12 +148,15 @@ impl Upkeep {
     }
 }
 
+const FULL: &str = "the disk is full; free some of it, or set store.quota";
+
 /// Whether the store can keep what comes, and if not, why and what helps. Pure.
 fn condition(stats: &StoreStats) -> Result<(), String> {
     let why = match stats.fault {
-        Some(Fault::Full) => "the disk is full; free some of it, or set store.quota",
+        Some(Fault::Full) => FULL,
         Some(Fault::ReadOnly) => "the file system is read-only",
         Some(Fault::Failing) => "the disk answers writes with errors",
+        None if stats.bytes > stats.high_bytes && stats.spare_bytes == 0 => FULL,
         // What is above the mark after a collection could not go.
         None if stats.bytes > stats.high_bytes => {
             "all that it may hold is in use or pinned; raise store.quota, or unpin something"
@@ -226,6 +229,8 @@ mod tests {
         assert!(full.contains("full") && full.contains("store.quota"), "{full}");
         let read_only = told(StoreStats { fault: Some(Fault::ReadOnly), ..FINE });
         assert!(read_only.contains("read-only"), "{read_only}");
+        let brim = told(StoreStats { bytes: 95, spare_bytes: 0, ..FINE });
+        assert_eq!(brim, full);
         let crowded = told(StoreStats { bytes: 95, pinned_bytes: 95, ..FINE });
         assert!(crowded.contains("pinned"), "{crowded}");
     }

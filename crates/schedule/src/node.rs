@@ -4,7 +4,7 @@ use crate::decision::LeaseId;
 use crate::event::{Millis, NodeFacts, NodeId};
 use crate::pipe::Pipe;
 use crate::policy::Policy;
-use crate::rate::{Lag, Rate, as_f64};
+use crate::rate::{Rate, as_f64};
 use crate::slab::Key;
 use crate::task::Task;
 
@@ -33,8 +33,10 @@ impl Place {
     }
 }
 
-/// So many leases are on an uplink however large they are: one comes while the next is asked for.
-const AT_LEAST: usize = 3;
+/// So many leases are on an uplink however long they take: those that are sent, those that wait
+/// their turn, those that are asked for, and those whose end is not known yet. Of a task of 256
+/// pieces that is one in thirty, so it never costs much.
+const AT_LEAST: usize = 8;
 
 /// FNV-1a, 64 bits.
 fn fnv(text: &str) -> u64 {
@@ -54,8 +56,6 @@ pub(crate) struct Node {
     /// Its uplink, and its downlink.
     pub(crate) uplink: Pipe,
     pub(crate) downlink: Pipe,
-    /// How long a message between it and the supernode takes, there and back.
-    pub(crate) lag: Lag,
     /// Leases that it serves.
     pub(crate) uploads: Vec<LeaseId>,
     /// Leases that it receives.
@@ -86,9 +86,8 @@ impl Node {
             can_serve: false,
             slots: 0,
             rate: Rate::default(),
-            uplink: Pipe::new(),
-            downlink: Pipe::new(),
-            lag: Lag::default(),
+            uplink: Pipe::default(),
+            downlink: Pipe::default(),
             uploads: Vec::new(),
             downloads: Vec::new(),
             idle_since: 0,
@@ -137,7 +136,7 @@ impl Node {
 
     /// Whether more would only wait at its downlink.
     pub(crate) const fn is_sated(&self) -> bool {
-        self.downloads.len() >= 2 * AT_LEAST && self.downlink.is_full()
+        self.downloads.len() >= AT_LEAST && self.downlink.is_full()
     }
 
     /// Whether it could take one more lease, up to `limit`.

@@ -9,8 +9,10 @@ pub struct Policy {
     pub leases_per_receiver: u32,
     /// Leases and upload slots that a blocked read may take beyond the limits.
     pub blocked_extra: u32,
-    /// An uplink is given work for twice the time that it takes to learn of a lease's end and to
-    /// give the next one, and for so long at least …
+    /// An uplink is given work for so many times the time that a lease takes which need not wait
+    /// for others …
+    pub ahead: f64,
+    /// … for so long at least …
     pub min_horizon: Millis,
     /// … and at most.
     pub max_horizon: Millis,
@@ -68,8 +70,9 @@ impl Default for Policy {
         Self {
             leases_per_receiver: 32,
             blocked_extra: 1,
-            min_horizon: 10,
-            max_horizon: 500,
+            ahead: 2.0,
+            min_horizon: 5,
+            max_horizon: 300,
             assumed_uplink: 65_536.0,
             patience: 200,
             max_run_pieces: 16,

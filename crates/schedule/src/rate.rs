@@ -36,25 +36,30 @@ impl Rate {
     }
 }
 
-/// An exponentially weighted mean of the milliseconds that a message and its answer take.
+/// How many milliseconds a lease takes where it need not wait for others, from its decision until
+/// its end is known: it follows a shorter time at once and a longer one slowly.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub(crate) struct Lag(Option<f64>);
+pub(crate) struct Pace(Option<f64>);
 
-impl Lag {
+/// How much a shorter time weighs.
+const SHORTER: f64 = 0.25;
+/// How much a longer one weighs: on a full link all of them wait for each other, and what is given
+/// in advance must not grow because of what was given in advance.
+const LONGER: f64 = 0.002;
+
+impl Pace {
     pub(crate) fn learn(&mut self, millis: Millis) {
-        // Receivers report how long a lease took them; what no network does is not believed.
-        let seen = as_f64(millis.min(LONGEST_LAG));
-        self.0 = Some(self.0.map_or(seen, |mean| mean + LAG_WEIGHT * (seen - mean)));
+        let seen = as_f64(millis);
+        self.0 = Some(self.0.map_or(seen, |pace| {
+            let weight = if seen < pace { SHORTER } else { LONGER };
+            pace + weight * (seen - pace)
+        }));
     }
 
     pub(crate) const fn get(self) -> Option<f64> {
         self.0
     }
 }
-
-/// How much a new observation of a lag weighs.
-const LAG_WEIGHT: f64 = 0.1;
-const LONGEST_LAG: Millis = 1000;
 
 /// The milliseconds that `bytes` take.
 pub(crate) fn millis_of(bytes: u64, bytes_per_ms: f64) -> Millis {

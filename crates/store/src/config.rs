@@ -9,8 +9,8 @@ use crate::error::OpenError;
 pub struct StoreConfig {
     /// The folder; it is made if it is missing. The store alone writes in it.
     pub dir: PathBuf,
-    /// The most bytes that all tasks may hold; 0: what the file system has free at the start, and
-    /// what the store holds already, less the reserve.
+    /// The most bytes that all tasks may hold; 0: what the file system has free, and what the store
+    /// holds already, less the reserve.
     pub quota_bytes: u64,
     /// Above so many percent of the quota, tasks are evicted …
     pub high_percent: u8,

@@ -85,6 +85,7 @@ impl Store {
             tracing::warn!(%error, "ended grants could not be removed");
             0
         });
+        self.inner.shared.look_at_limits();
         let evicted = self.evict();
         self.inner.remove_empty(now.saturating_sub(EMPTY_FOR) * 1000);
         let tasks: Vec<_> = read(&self.inner.tasks).values().cloned().collect();
@@ -119,7 +120,7 @@ impl Inner {
 
     /// Makes sure that `bytes` more may be written.
     pub(crate) fn make_room(&self, bytes: u64) -> Result<(), PutError> {
-        let (quota, limits) = (&self.shared.quota, self.shared.limits);
+        let (quota, limits) = (&self.shared.quota, self.shared.limits());
         let total = quota.total();
         if total > limits.high && total >= self.search_above.load(Ordering::Relaxed) {
             self.evict_to_watermarks();
@@ -151,7 +152,7 @@ impl Inner {
             evicted = self.evict_while(|_| shared.quota.total() > shared.quota.low());
         }
         if shared.space.spare() < LEAST_SPARE {
-            let wanted = (shared.limits.quota / 20).clamp(LEAST_SPARE, SEARCH_EVERY);
+            let wanted = (shared.limits().quota / 20).clamp(LEAST_SPARE, SEARCH_EVERY);
             let more = self.evict_while(|_| shared.space.spare() < wanted);
             evicted.tasks += more.tasks;
             evicted.bytes += more.bytes;
@@ -216,7 +217,9 @@ impl Inner {
     fn take_if_unused(&self, account: &Account) -> Option<Arc<Task>> {
         let mut tasks = write(&self.tasks);
         let task = tasks.get(&account.id)?;
+        // Without the index nobody knows what the operator pinned.
         let unused = task.account == *account
+            && !self.shared.index.is_away()
             && Arc::strong_count(task) == 1
             && !self.shared.quota.is_pinned(account);
         if unused { tasks.remove(&account.id) } else { None }

@@ -32,7 +32,7 @@ use crate::recover::make_folder;
 #[derive(Debug)]
 pub(crate) struct Index {
     path: PathBuf,
-    /// `None` only where the index could not be opened again after it was renewed.
+    /// `None` where the disk did not let it be opened: it is full or read-only.
     trees: RwLock<Option<Trees>>,
 }
 
@@ -71,6 +71,13 @@ impl Index {
         }
         let opened = match try_open(path) {
             Ok(opened) => Ok(opened),
+            Err(Trouble::NoRoom(error)) => {
+                tracing::error!(path = %path.display(), %error, "the disk does not let the store's index be opened; going on without it until it does");
+                return Ok((
+                    Self { path: path.to_owned(), trees: RwLock::new(None) },
+                    Known::new(),
+                ));
+            }
             Err(Trouble::Refused(error)) => Err(error),
             Err(Trouble::Damaged(why)) => {
                 tracing::warn!(path = %path.display(), why, "the store's index cannot be read; it is made anew");
@@ -87,8 +94,10 @@ impl Index {
     ///
     /// sled does not survive a refused write: it may go on, and lose at the next start what was
     /// written after it. So nothing is written to the old files any more.
-    pub(crate) fn renew(&self) -> Result<(), IndexError> {
+    /// One that could not be opened before is opened, and told.
+    pub(crate) fn renew(&self) -> Result<Option<Known>, IndexError> {
         let mut trees = write(&self.trees);
+        let replaced = trees.as_ref().map(|_| ());
         if let Some(old) = &*trees {
             let unnamed = unnamed(&self.path);
             remove(&unnamed)?;
@@ -100,9 +109,15 @@ impl Index {
             remove(&self.path)?;
             fs::rename(&unnamed, &self.path).map_err(|error| IndexError::why(error.to_string()))?;
         }
-        let (opened, _) = try_open(&self.path).map_err(Trouble::into_error)?;
+        let (opened, known) = try_open(&self.path).map_err(Trouble::into_error)?;
+        let was_away = replaced.is_none();
         *trees = Some(opened);
-        Ok(())
+        Ok(was_away.then_some(known))
+    }
+
+    /// Whether the disk did not let it be opened: then nobody knows what the operator pinned.
+    pub(crate) fn is_away(&self) -> bool {
+        read(&self.trees).is_none()
     }
 
     fn with<T>(&self, work: impl FnOnce(&Trees) -> Result<T, IndexError>) -> Result<T, IndexError> {
@@ -270,13 +285,15 @@ enum Trouble {
     Damaged(String),
     /// The file system refuses: a new one does not help.
     Refused(IndexError),
+    /// The file system takes no writes now, and sled writes when it opens.
+    NoRoom(IndexError),
 }
 
 impl Trouble {
     fn into_error(self) -> IndexError {
         match self {
             Self::Damaged(why) => IndexError::why(why),
-            Self::Refused(error) => error,
+            Self::Refused(error) | Self::NoRoom(error) => error,
         }
     }
 }
@@ -285,23 +302,22 @@ impl From<sled::Error> for Trouble {
     fn from(error: sled::Error) -> Self {
         match &error {
             // sled meets damage as a short or nonsensical file too; only these mean "not allowed".
+            sled::Error::Io(io) if takes_no_writes(io) => Self::NoRoom(error.into()),
             sled::Error::Io(io) if is_refusal(io) => Self::Refused(error.into()),
             _ => Self::Damaged(error.to_string()),
         }
     }
 }
 
+fn takes_no_writes(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(error.kind(), Kind::StorageFull | Kind::QuotaExceeded | Kind::ReadOnlyFilesystem)
+}
+
 fn is_refusal(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::PermissionDenied
-            | Kind::StorageFull
-            | Kind::QuotaExceeded
-            | Kind::ReadOnlyFilesystem
-            | Kind::NotFound
-            | Kind::WouldBlock
-    ) || matches!(error.raw_os_error(), Some(code)
+    matches!(error.kind(), Kind::PermissionDenied | Kind::NotFound | Kind::WouldBlock)
+        || matches!(error.raw_os_error(), Some(code)
         if code == rustix::io::Errno::MFILE.raw_os_error() || code == rustix::io::Errno::IO.raw_os_error())
 }
 

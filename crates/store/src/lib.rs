@@ -40,6 +40,10 @@
 //! the same typed error, reads go on, nothing stored is touched. [`Store::probe`] tries again; the
 //! caller drives it on a schedule.
 //!
+//! A disk that is full or read-only when the store is opened does not let the index be opened. The
+//! files say what is held all the same: it is served, nothing is evicted, for nobody knows what the
+//! operator pinned, and the index is read when the disk takes writes again.
+//!
 //! A task for which there is no place at all can still be passed on: [`Store::unkept`] gives a handle
 //! to it that keeps nothing.
 //!

@@ -12,18 +12,16 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
 use content::{Layout, TaskId};
-use sparse::{Quota, SparseFile};
+use sparse::SparseFile;
 
-use crate::clock::{Clock, unix_millis};
-use crate::config::{Limits, StoreConfig};
+use crate::clock::unix_millis;
+use crate::config::StoreConfig;
 use crate::error::OpenError;
 use crate::facts::Facts;
 use crate::flock;
 use crate::index::{Index, Known};
-use crate::losses::Losses;
 use crate::names::{self, Part};
-use crate::shared::{Counters, Shared};
-use crate::space::{Space, size_and_free};
+use crate::shared::Shared;
 use crate::store::Inner;
 use crate::task::Task;
 
@@ -42,20 +40,12 @@ pub(crate) fn open(config: StoreConfig) -> Result<Arc<Inner>, OpenError> {
     let files = find_files(&folder).map_err(OpenError::io(&folder))?;
     let found = take_in(&folder, files, known, &index);
     let held = found.values().map(|found| found.file.held()).sum();
-    let (size, free) = size_and_free(&folder).map_err(OpenError::io(&folder))?;
-    let limits = Limits::of(&config, size, free, held);
-    let shared = Arc::new(Shared {
-        index,
-        quota: Quota::new(limits.high, limits.low),
-        limits,
-        space: Space::new(folder.clone(), limits.reserve),
-        clock: Clock::default(),
-        counters: Counters::default(),
-        serials: AtomicU64::new(0),
-        losses: Losses::default(),
-        _lock: lock,
-    });
-    tracing::info!(dir = %dir.display(), tasks = found.len(), bytes = held, quota = limits.quota, "store open");
+    let shared = Shared::new(config.clone(), &folder, index, held, lock);
+    let shared = Arc::new(shared.map_err(OpenError::io(&folder))?);
+    if shared.index.is_away() {
+        shared.space.probe();
+    }
+    tracing::info!(dir = %dir.display(), tasks = found.len(), bytes = held, quota = shared.limits().quota, "store open");
     Ok(Arc::new_cyclic(|inner| Inner {
         tasks: RwLock::new(tasks(found, &shared, inner)),
         shared,
@@ -74,13 +64,13 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
 /// The lock that keeps a second process out.
 fn take_lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join("lock");
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(OpenError::io(&path))?;
+    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = match made {
+        // A file can be locked that cannot be written.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path),
+        made => made,
+    }
+    .map_err(OpenError::io(&path))?;
     match flock::exclusive(&file) {
         Ok(true) => Ok(file),
         Ok(false) => Err(OpenError::AlreadyOpen { dir: dir.to_owned() }),
@@ -141,6 +131,7 @@ fn take_in(
         match take_in_one(folder, &id, pair, entry) {
             Ok(task) => {
                 if before.as_ref() != Some(&task.facts)
+                    && !index.is_away()
                     && let Err(error) = index.set_facts(&id, &task.facts)
                 {
                     tracing::warn!(task = %id, %error, "what was found could not be entered");
@@ -212,7 +203,9 @@ fn tasks(
 }
 
 fn forget(index: &Index, id: &TaskId) {
-    if let Err(error) = index.remove(id) {
+    if !index.is_away()
+        && let Err(error) = index.remove(id)
+    {
         tracing::warn!(task = %id, %error, "an entry of the store's index could not be removed");
     }
 }

@@ -93,6 +93,11 @@ impl Space {
         spare >= bytes.unsigned_abs()
     }
 
+    /// The size of the file system, and how much of it is free.
+    pub(crate) fn size_and_free(&self) -> io::Result<(u64, u64)> {
+        size_and_free(&self.dir)
+    }
+
     /// How many bytes are free beyond the reserve. A file system that does not say is taken to
     /// have room: it will refuse by itself.
     pub(crate) fn spare(&self) -> u64 {

@@ -208,14 +208,15 @@ impl Store {
     #[must_use]
     pub fn stats(&self) -> StoreStats {
         let shared = &self.inner.shared;
+        let limits = shared.limits();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         StoreStats {
             tasks: read(&self.inner.tasks).len() as u64,
             bytes: shared.quota.total(),
             pinned_bytes: shared.quota.pinned(),
-            quota_bytes: shared.limits.quota,
-            high_bytes: shared.limits.high,
-            low_bytes: shared.limits.low,
+            quota_bytes: limits.quota,
+            high_bytes: limits.high,
+            low_bytes: limits.low,
             spare_bytes: shared.space.spare(),
             fault: shared.space.fault(),
             corrupt_pieces: count(&shared.counters.corrupt),
@@ -308,12 +309,18 @@ impl Inner {
     /// After the disk refused writes: makes the index anew, and writes what was not written.
     pub(crate) fn renew_index(&self) {
         let index = &self.shared.index;
-        if let Err(error) = index.renew() {
-            tracing::warn!(%error, "the store's index cannot be made anew; it is tried again");
-            return;
-        }
+        let mut known = match index.renew() {
+            Ok(known) => known.unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "the store's index cannot be made anew; it is tried again");
+                return;
+            }
+        };
         let tasks: Vec<_> = read(&self.tasks).values().cloned().collect();
         for task in tasks {
+            if let Some((facts, last_use)) = known.remove(&task.id()) {
+                task.recall(facts, last_use);
+            }
             let facts = lock(&task.facts).clone();
             task.log_index(index.set_facts(&task.id(), &facts));
         }

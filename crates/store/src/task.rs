@@ -290,6 +290,27 @@ impl Task {
         self.shared.index.flush()
     }
 
+    /// Takes over what the index knew of the task, now that it can be read.
+    pub(crate) fn recall(&self, known: Facts, last_use: u64) {
+        if known.layout() != Some(self.layout) {
+            return;
+        }
+        self.shared.quota.touch(&self.account, last_use);
+        let pin = known.pinned.then(|| self.shared.quota.pin(&self.account)).flatten();
+        if pin.is_some() {
+            *lock(&self.operator_pin) = pin;
+        }
+        let complete = self.file.held() == self.layout.length();
+        let mut facts = lock(&self.facts);
+        facts.pinned |= known.pinned;
+        if facts.media_type.is_empty() {
+            facts.media_type = known.media_type;
+        }
+        if complete && facts.whole.is_none() {
+            facts.whole = known.whole;
+        }
+    }
+
     /// Changes what is known of the task, here and then in the index.
     pub(crate) fn update_facts(&self, change: impl FnOnce(&mut Facts)) -> Result<(), IndexError> {
         let mut facts = lock(&self.facts);

@@ -184,3 +184,52 @@ fn a_disk_that_turns_read_only_still_reads() {
     assert!(store.probe());
     task.put(&blob.piece(1)).unwrap();
 }
+
+#[test]
+fn a_store_on_a_disk_that_takes_nothing_opens_serves_and_forgets_no_pin() {
+    for how in ["full", "read-only"] {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(small) = Small::mount(folder.path(), "12m") else {
+            return;
+        };
+        let dir = small.0.join("store");
+        let blob = Blob::new(1, 3 << 20);
+        {
+            let store = Store::open(config(&dir, 1 << 40)).unwrap();
+            let task = store.create(blob.id, blob.layout, "test/blob").unwrap();
+            task.add_statement(blob.signed.clone(), &blob.statement).unwrap();
+            for index in 0..blob.layout.pieces() {
+                task.put(&blob.piece(index)).unwrap();
+            }
+            task.complete(&blob.whole()).unwrap();
+            store.pin(&blob.id).unwrap();
+            store.flush().unwrap();
+        }
+        let filler = small.0.join("filler");
+        if how == "full" {
+            use std::io::Write;
+            let mut file = std::fs::File::create(&filler).unwrap();
+            while file.write_all(&[1; 4096]).is_ok() {}
+        } else {
+            assert!(small.remount("ro"));
+        }
+        let store = Store::open(config(&dir, 1 << 40)).unwrap();
+        assert!(!store.writable(), "{how}");
+        assert_eq!(store.evict_to(0).tasks, 0, "{how}: it was pinned, and nobody can tell");
+        let task = store.task(&blob.id).unwrap();
+        let piece = task.read_piece(3, &blob.book).unwrap();
+        assert_eq!(piece, Some(blob.raw(3)), "{how}");
+        assert!(!store.probe());
+        if how == "full" {
+            std::fs::remove_file(&filler).unwrap();
+        } else {
+            assert!(small.remount("rw"));
+        }
+        assert!(store.probe(), "{how}");
+        assert!(task.is_pinned() && task.is_complete(), "{how}");
+        assert_eq!((task.media_type().as_str(), task.statements().len()), ("test/blob", 1));
+        drop((task, store));
+        let store = Store::open(config(&dir, 1 << 40)).unwrap();
+        assert!(store.task(&blob.id).unwrap().is_pinned(), "{how}: after one more start");
+    }
+}

@@ -312,10 +312,30 @@ impl Node {
     /// # Errors
     /// If it does not get ready.
     pub async fn start(&mut self) -> anyhow::Result<()> {
+        self.launch()?;
+        ready(self.admin, &mut self.process).await
+    }
+
+    /// Starts it, and waits only until it shows how it is: where it will not be ready.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub async fn launch_unready(&mut self) -> anyhow::Result<()> {
+        self.launch()?;
+        for _ in 0..400 {
+            if web::get(self.admin, "/readyz", &[]).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("it does not show how it is:\n{}", self.log())
+    }
+
+    fn launch(&mut self) -> anyhow::Result<()> {
         let mut command = self.spot.command(&binary("dfdaemon")?);
         command.arg("--config").arg(&self.file);
         self.process = Some(Process::start(&self.name, &self.dir, &mut command)?);
-        ready(self.admin, &mut self.process).await
+        Ok(())
     }
 
     /// Ends it at once, as `kill -9` does.
@@ -330,7 +350,7 @@ impl Node {
     ///
     /// # Errors
     /// If the disk says no.
-    pub fn forget_blobs(&self) -> anyhow::Result<()> {
+    pub fn forget(&self) -> anyhow::Result<()> {
         Ok(std::fs::remove_dir_all(self.dir.join("state/store"))?)
     }
 

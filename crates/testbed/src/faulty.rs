@@ -24,6 +24,8 @@ pub enum Fault {
     None,
     /// One bit of every layer is flipped.
     FlippedBit,
+    /// One bit of every layer is flipped, and blobs come at so many bytes a second.
+    FlippedSlowly(usize),
     /// Every connection ends after so many bytes of a blob.
     CutAfter(usize),
     /// Blobs come at so many bytes a second.
@@ -278,7 +280,8 @@ fn blob_answer(blob: &Bytes, fault: &Fault, range: Option<&str>) -> Response<Bod
         .unwrap_or(0usize)
         .min(blob.len());
     let mut body = blob.slice(start..);
-    if *fault == Fault::FlippedBit && blob.len() > 1000 {
+    let flipped = matches!(fault, Fault::FlippedBit | Fault::FlippedSlowly(_));
+    if flipped && blob.len() > 1000 {
         let mut wrong = body.to_vec();
         if let Some(byte) = wrong.last_mut() {
             *byte ^= 1;
@@ -313,7 +316,7 @@ fn streamed(body: Bytes, fault: Fault) -> Body {
                     let _ = sender.send(Err(cut)).await;
                     return;
                 }
-                Fault::Slow(rate) => {
+                Fault::Slow(rate) | Fault::FlippedSlowly(rate) => {
                     let pause = part.len() as f64 / rate as f64;
                     tokio::time::sleep(Duration::from_secs_f64(pause)).await;
                 }

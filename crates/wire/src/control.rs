@@ -288,4 +288,7 @@ pub struct TaskFailed {
     /// Whether the bytes themselves were wrong, so that what is held of them must go.
     #[prost(bool, tag = "3")]
     pub drop: bool,
+    /// The attempt that came to nothing: a later one that the node opened meanwhile goes on.
+    #[prost(uint64, tag = "4")]
+    pub attempt: u64,
 }

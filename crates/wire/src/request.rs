@@ -107,6 +107,9 @@ pub struct Opened {
     /// For how many seconds the node may give it to the same client without asking again.
     #[prost(uint64, tag = "5")]
     pub fresh_seconds: u64,
+    /// Which attempt at the task this is, of all that this supernode made.
+    #[prost(uint64, tag = "6")]
+    pub attempt: u64,
 }
 
 /// A manifest, by tag or by digest.

@@ -121,6 +121,7 @@ impl Driver {
         self.introduced.clear();
         self.introducing.clear();
         self.not_taken.clear();
+        self.ends.attempts.forget();
         match ended {
             Ok(()) => tracing::warn!("the supernode has gone; going on without it"),
             Err(error) => {
@@ -183,9 +184,10 @@ impl Driver {
         let (connection, engine) = (connection.clone(), self.parts.engine.clone());
         let tickets = Arc::clone(&self.parts.search.tickets);
         let origins = self.parts.search.lone.origins(&task);
-        let tell = self.ends.tell.clone();
+        let (tell, attempts) = (self.ends.tell.clone(), self.ends.attempts.clone());
         tokio::spawn(async move {
-            let taken = introduce(connection, engine, &tickets, task, origins).await;
+            let known = (&*tickets, &attempts);
+            let taken = introduce(connection, engine, known, task, origins).await;
             // Nobody listens only when the process ends.
             let _ = tell.send(if taken { Told::Introduced(task) } else { Told::NotTaken(task) });
         });
@@ -194,9 +196,15 @@ impl Driver {
     /// The supernode does not know that this node may have a task: it is told again.
     pub(super) fn reopen(&mut self, connection: &Connection, task: TaskId) {
         self.introduced.remove(&task);
-        if self.wants.contains_key(&task) {
+        if self.want(task).is_some() {
             self.introduce(connection, task);
         }
+    }
+
+    /// What is wanted of a task now. What was told of it last may be the wish of readers who have
+    /// just been told that it failed: nobody is to ask the origin anew for them.
+    fn want(&self, task: TaskId) -> Option<Want> {
+        self.parts.engine.live(&task).and_then(|live| live.want())
     }
 
     /// The demand on a task changed: what it is now counts, for a task that failed and began again
@@ -206,7 +214,7 @@ impl Driver {
         task: TaskId,
         connection: Option<&Connection>,
     ) -> Option<(TaskId, Option<Want>)> {
-        let want = self.parts.engine.live(&task).and_then(|live| live.want());
+        let want = self.want(task);
         match want {
             Some(want) => self.wants.insert(task, want),
             None => {
@@ -249,7 +257,7 @@ impl Driver {
             Told::NotTaken(task) => {
                 self.introducing.remove(task);
                 self.not_taken.insert(*task);
-                if let Some(connection) = connection.filter(|_| self.wants.contains_key(task)) {
+                if let Some(connection) = connection.filter(|_| self.want(*task).is_some()) {
                     self.introduce(connection, *task);
                 }
                 None

@@ -11,16 +11,17 @@ use transport::Connection;
 use wire::control::Priority;
 use wire::request::{Asks, Open, OpenUrl, Opened, Place, Request};
 
+use super::Attempts;
 use crate::tickets::Tickets;
 
 /// A supernode that does not take a task is asked again after so long.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// Opens `task` at the supernode behind `connection`; says whether it took it.
+/// Opens `task` at the supernode behind `connection`; whether it took it.
 pub(super) async fn introduce(
     connection: Connection,
     engine: Engine,
-    tickets: &Tickets,
+    (tickets, attempts): (&Tickets, &Attempts),
     task: TaskId,
     origins: Vec<Origin>,
 ) -> bool {
@@ -36,6 +37,7 @@ pub(super) async fn introduce(
         {
             tickets.keep(&ticket, signed);
         }
+        attempts.present(task, opened.attempt);
         let statements: Vec<_> = opened.statements.into_iter().map(Into::into).collect();
         if engine.open(&statements).is_ok_and(|live| live.id() == task) {
             return true;

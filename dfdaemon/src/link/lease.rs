@@ -36,6 +36,13 @@ pub(super) struct Running {
     fetched: Fetched,
 }
 
+impl Running {
+    /// The pieces that it brought.
+    pub(super) const fn pieces(&self) -> &PieceSet {
+        &self.fetched.pieces
+    }
+}
+
 impl Transfers {
     pub(super) fn new(
         engine: Engine,

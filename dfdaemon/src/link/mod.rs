@@ -9,7 +9,8 @@ mod introduce;
 mod lease;
 mod session;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use content::{PieceSet, TaskId};
@@ -76,6 +77,7 @@ impl State {
 pub struct Link {
     told: mpsc::UnboundedSender<Told>,
     connection: watch::Receiver<State>,
+    attempts: Attempts,
 }
 
 /// The ends of a link that its driver holds.
@@ -84,6 +86,31 @@ pub struct LinkEnds {
     tell: mpsc::UnboundedSender<Told>,
     told: mpsc::UnboundedReceiver<Told>,
     connection: watch::Sender<State>,
+    attempts: Attempts,
+}
+
+/// The supernode's present attempt at each task that was opened there.
+#[derive(Clone, Debug, Default)]
+struct Attempts(Arc<Mutex<HashMap<TaskId, u64>>>);
+
+impl Attempts {
+    fn present(&self, task: TaskId, attempt: u64) {
+        self.lock().insert(task, attempt);
+    }
+
+    /// Whether what is told of `attempt` is told of the present one.
+    fn is_present(&self, task: &TaskId, attempt: u64) -> bool {
+        self.lock().get(task).is_none_or(|present| *present <= attempt)
+    }
+
+    /// Another supernode counts anew.
+    fn forget(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Link {
@@ -93,8 +120,9 @@ impl Link {
         let (told_in, told) = mpsc::unbounded_channel();
         let (connection_in, connection) = watch::channel(State::new(None));
         let tell = told_in.clone();
-        let link = Self { told: told_in, connection };
-        let ends = LinkEnds { tell, told, connection: connection_in };
+        let attempts = Attempts::default();
+        let link = Self { told: told_in, connection, attempts: attempts.clone() };
+        let ends = LinkEnds { tell, told, connection: connection_in, attempts };
         (link, ends)
     }
 
@@ -135,6 +163,12 @@ impl Link {
             Ok(connection) => connection,
             Err(_) => self.connection.borrow().connection.clone(),
         }
+    }
+
+    /// The supernode said which attempt at a task is its present one. To be told before the task is
+    /// opened here: the failure of a former attempt may be on its way.
+    pub fn attempt(&self, task: TaskId, attempt: u64) {
+        self.attempts.present(task, attempt);
     }
 
     /// A task was opened at the supernode.

@@ -64,6 +64,16 @@ async fn talk(
     loop {
         driver.search();
         tokio::select! {
+            // A lease's end before the reader that went on because of it: the other way round, the
+            // supernode would take back a lease that is done.
+            biased;
+            Some(running) = driver.ended.recv() => {
+                let gone = gone(driver, &running);
+                say(out, ended(driver, running)).await?;
+                if let Some(lost) = gone {
+                    say(out, NodeSays::Lost(lost)).await?;
+                }
+            }
             message = heard.recv() => match message {
                 Some(message) => {
                     if let Some(reply) = hear(driver, connection, message) {
@@ -81,9 +91,6 @@ async fn talk(
                 if let Some((task, want)) = driver.note(&told, Some(connection)) {
                     say(out, wanted(task, want)).await?;
                 }
-            }
-            Some(running) = driver.ended.recv() => {
-                say(out, ended(driver, running)).await?;
             }
         }
     }
@@ -142,6 +149,17 @@ fn ended(driver: &Driver, running: Running) -> NodeSays {
     }
 }
 
+/// Of what a transfer brought: what was passed on without being kept, and has gone before it was
+/// told that it came.
+fn gone(driver: &Driver, running: &Running) -> Option<Lost> {
+    // The task that it was brought to may be over, and its pieces with it.
+    let gone = match driver.parts.engine.live(&running.task) {
+        Some(live) => live.gone_of(running.pieces()),
+        None => running.pieces().clone(),
+    };
+    (!gone.is_empty()).then(|| Lost { task: running.task.to_string(), pieces: map(&gone) })
+}
+
 fn hear(driver: &mut Driver, connection: &Connection, message: FromSupernode) -> Option<NodeSays> {
     match message.says? {
         SupernodeSays::Welcome(_) => None,
@@ -184,6 +202,10 @@ fn fail(driver: &Driver, failed: TaskFailed) {
     let Ok(task) = wire::task(&failed.task) else {
         return;
     };
+    if !driver.ends.attempts.is_present(&task, failed.attempt) {
+        tracing::debug!(%task, "a former attempt came to nothing");
+        return;
+    }
     let failure = failed
         .failure
         .map_or_else(|| Failure::new(Kind::Other, "the supernode gave the task up"), Failure::from);

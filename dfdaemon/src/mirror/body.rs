@@ -120,6 +120,8 @@ impl Answer {
                 Ok(None) => None,
                 Err(failure) => {
                     answer.ends_short(&failure);
+                    // An error drops what hyper has buffered; a pause lets it go out first.
+                    tokio::task::yield_now().await;
                     Some((Err(failure), None))
                 }
             }
@@ -129,8 +131,8 @@ impl Answer {
     fn ends_short(&self, failure: &Failure) {
         tracing::warn!(request = %self.request_id, error = %failure, "a blob ends short");
         let short = match failure.kind {
-            Kind::Mismatch => Short::Wrong,
             _ if !self.begun => Short::Empty,
+            Kind::Mismatch => Short::Wrong,
             _ => return,
         };
         self.gateway.short_ends().note(self.task, short);

@@ -101,7 +101,7 @@ impl Search {
             if hopeless >= PATIENCE {
                 let alone =
                     "no supernode answers, no peer has it, and nobody said where it comes from";
-                self.engine.fail(&live.id(), Failure::new(Kind::Other, alone), false);
+                self.engine.fail_attempt(&live, Failure::new(Kind::Other, alone), false);
                 return;
             }
             let mut changes = live.changes();
@@ -267,7 +267,7 @@ impl Round<'_> {
 /// The pieces of a run that are not here.
 fn missing(live: &LiveTask, run: Run) -> PieceSet {
     let mut missing = PieceSet::none(live.layout().pieces());
-    for index in run.iter().filter(|index| !live.stored().has_local(*index)) {
+    for index in run.iter().filter(|index| !live.has_local(*index)) {
         missing.insert(index);
     }
     missing

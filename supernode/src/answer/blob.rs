@@ -38,6 +38,7 @@ impl Answers {
                     self.swarm.sign(&live, content::Run::EMPTY, false).remove(0).into(),
                 ],
                 fresh_seconds,
+                attempt: live.attempt(),
                 ..Opened::default()
             });
         }
@@ -50,6 +51,7 @@ impl Answers {
             ticket: Some(self.swarm.ticket(task, name)),
             inline,
             fresh_seconds,
+            attempt: live.attempt(),
         })
     }
 
@@ -107,9 +109,10 @@ impl Answers {
             return;
         }
         let task = live.id();
-        self.swarm.know(task, live.layout(), live.present());
+        self.swarm.know(live);
         let swarm = self.swarm.clone();
-        let mut end = live.end();
+        // A handle that is kept would keep the task from being evicted.
+        let (mut end, watched) = (live.end(), Arc::downgrade(live));
         tokio::spawn(async move {
             loop {
                 let now = end.borrow_and_update().clone();
@@ -117,7 +120,10 @@ impl Answers {
                     End::Whole => return swarm.whole(task),
                     End::Failed(failure) => {
                         tracing::warn!(%task, error = %failure, "a task came to nothing");
-                        return swarm.fail(task, &failure);
+                        return match watched.upgrade() {
+                            Some(live) => swarm.fail(&live, &failure),
+                            None => swarm.lack(task, &failure),
+                        };
                     }
                     End::Open if end.changed().await.is_err() => return,
                     End::Open => {}
@@ -135,7 +141,7 @@ impl Answers {
             return Ok(None);
         }
         let bytes = self.feeds.whole(live).await.inspect_err(|failure| {
-            self.swarm.fail(live.id(), failure);
+            self.swarm.fail(live, failure);
         })?;
         Ok(Some(bytes.to_vec()))
     }

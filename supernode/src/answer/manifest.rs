@@ -96,7 +96,7 @@ impl Answers {
         });
         let live = self.feeds.describe(task, origin).await?;
         let bytes = self.feeds.whole(&live).await.inspect_err(|failure| {
-            self.swarm.fail(task, failure);
+            self.swarm.fail(&live, failure);
         })?;
         Ok(Body { media_type: live.stored().media_type(), bytes })
     }

@@ -38,6 +38,7 @@ impl Answers {
             statements: statements.into_iter().map(Into::into).collect(),
             ticket: Some(self.swarm.ticket(live.id(), name)),
             fresh_seconds: 0,
+            attempt: live.attempt(),
             ..Opened::default()
         })
     }

@@ -98,7 +98,7 @@ impl Beside {
 async fn rules_1_and_2_a_body_that_fails_is_taken_up_by_the_next_host_where_it_ended()
 -> anyhow::Result<()> {
     let image = Image::random(&[5 * MIB]);
-    let beside = Beside::new(&image, Fault::FlippedBit).await?;
+    let beside = Beside::new(&image, Fault::FlippedSlowly(4 * MIB)).await?;
     beside.containerd.fetch(&reference("v1")).await?;
     beside.containerd.verify(&image.digests()).await?;
     let rest = beside.upstream.gets(&image.layer(0).to_string());

@@ -31,6 +31,7 @@ async fn rig(supernode: &str) -> anyhow::Result<Rig> {
     registry.push("demo/app", "v1", &image).await?;
     let supernode = bed.supernode_with(&registry.site(), supernode).await?;
     let node = bed.node("n1", &supernode).await?;
+    supernode.until_nodes(1).await?;
     let bytes = image.layers()[0].clone();
     let hostile = Hostile::join(&supernode, "hostile", Manner::Missing, bytes).await?;
     Ok(Rig { _bed: bed, registry, supernode, node, hostile, image })
@@ -208,6 +209,7 @@ async fn rubbish_beside_true_statements_costs_no_second_copy() -> anyhow::Result
     }
     rig.settle().await?;
     let late = rig._bed.node("late", &rig.supernode).await?;
+    rig.supernode.until_nodes(3).await?;
     let pulled = late.pull(&rig.registry.host(), "demo/app", "v1").await?;
     assert!(pulled == rig.image.layers());
     assert_eq!(rig.refused("statement").await?, 2);
@@ -288,6 +290,7 @@ async fn ten_thousand_claims_cost_no_memory() -> anyhow::Result<()> {
     println!("10 000 claims: grown by {} MiB", grown >> 20);
     assert!(grown < GROWTH, "the supernode grew by {grown} bytes");
     let late = rig._bed.node("late", &rig.supernode).await?;
+    rig.supernode.until_nodes(3).await?;
     assert!(late.pull(&rig.registry.host(), "demo/app", "v1").await? == rig.image.layers());
     Ok(())
 }
@@ -350,4 +353,23 @@ async fn a_node_that_does_not_read_is_cut_off() -> anyhow::Result<()> {
         }
     }
     anyhow::bail!("what is said to it piles up")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_for_what_is_not_there_cost_no_memory() -> anyhow::Result<()> {
+    let rig = rig("").await?;
+    let before = rig.supernode.metric(MEMORY).await?;
+    let host = rig.registry.host();
+    for number in 0..100_u32 {
+        let asked = (0..10_u32).map(|part| {
+            let digest = Digest::of(&[number.to_be_bytes(), part.to_be_bytes()].concat());
+            rig.hostile.open(&host, "demo/app", digest)
+        });
+        let answers = futures_util::future::join_all(asked).await;
+        anyhow::ensure!(answers.iter().all(Result::is_err), "it gave what is not there");
+    }
+    let grown = rig.supernode.metric(MEMORY).await?.saturating_sub(before);
+    println!("1000 questions: grown by {} MiB", grown >> 20);
+    assert!(grown < GROWTH, "the supernode grew by {grown} bytes");
+    rig.pull().await
 }

@@ -31,6 +31,7 @@ async fn rig(manner: Manner) -> anyhow::Result<Rig> {
     registry.push("demo/app", "v1", &image).await?;
     let mut supernode = bed.supernode(&registry.site()).await?;
     let mut honest = bed.node("honest", &supernode).await?;
+    supernode.until_nodes(1).await?;
     honest.pull(&registry.host(), "demo/app", "v1").await?;
     let mut liar = Hostile::join(&supernode, "liar", manner, image.layers()[0].clone()).await?;
     let opened = liar.open(&registry.host(), "demo/app", image.layer(0)).await?;
@@ -44,6 +45,7 @@ async fn rig(manner: Manner) -> anyhow::Result<Rig> {
     liar.say(NodeSays::Told(Told {})).await?;
     supernode.until_nodes(1).await?;
     let victim = bed.node("victim", &supernode).await?;
+    supernode.until_nodes(2).await?;
     Ok(Rig { _bed: bed, registry, _supernode: supernode, liar, victim, image })
 }
 
@@ -125,6 +127,7 @@ async fn pull_among_honest(manner: Manner) -> anyhow::Result<()> {
     registry.push("demo/app", "v1", &image).await?;
     let supernode = bed.supernode(&registry.site()).await?;
     let honest = bed.node("honest", &supernode).await?;
+    supernode.until_nodes(1).await?;
     honest.pull(&registry.host(), "demo/app", "v1").await?;
     let mut liar = Hostile::join(&supernode, "liar", manner, image.layers()[0].clone()).await?;
     let opened = liar.open(&registry.host(), "demo/app", image.layer(0)).await?;
@@ -132,6 +135,7 @@ async fn pull_among_honest(manner: Manner) -> anyhow::Result<()> {
     liar.say(NodeSays::Told(Told {})).await?;
     supernode.until_nodes(2).await?;
     let victim = bed.node("victim", &supernode).await?;
+    supernode.until_nodes(3).await?;
     let started = Instant::now();
     let pulled = victim.pull(&registry.host(), "demo/app", "v1").await?;
     let took = started.elapsed();

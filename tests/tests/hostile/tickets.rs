@@ -28,6 +28,7 @@ async fn rig(access: &str) -> anyhow::Result<Rig> {
     registry.push("demo/app", "v1", &image).await?;
     let supernode = bed.supernode_with(&registry.site(), access).await?;
     let holder = bed.node("holder", &supernode).await?;
+    supernode.until_nodes(1).await?;
     holder.pull(&registry.host(), "demo/app", "v1").await?;
     let asker = hostile(&supernode, "asker").await?;
     Ok(Rig { _bed: bed, registry, supernode, holder, asker, image })

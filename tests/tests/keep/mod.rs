@@ -1,5 +1,5 @@
 //! What the tests of stores share: the operator's commands, damage, a disk of a given size.
-#![allow(dead_code)] // each test binary uses a part of it
+#![allow(dead_code, unreachable_pub)] // each test binary uses a part of it
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -67,4 +67,44 @@ pub(crate) fn flip(dir: &Path, blob: Digest, at: u64) -> anyhow::Result<()> {
     file.read_exact_at(&mut byte, at)?;
     file.write_all_at(&[byte[0] ^ 1], at)?;
     Ok(file.sync_all()?)
+}
+
+/// A file system of a given size; unmounted at the end.
+#[derive(Debug)]
+pub struct Small(std::path::PathBuf);
+
+impl Small {
+    /// Mounts one of `size` (`16m`); `None` where this user may not mount.
+    pub fn mount(at: &Path, size: &str) -> anyhow::Result<Option<Self>> {
+        std::fs::create_dir_all(at)?;
+        let options = format!("size={size},mode=700");
+        let done = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "meganeura-test"])
+            .arg(at)
+            .output()?;
+        if !done.status.success() {
+            eprintln!("SKIPPED: a small file system cannot be mounted here (needs root)");
+            return Ok(None);
+        }
+        Ok(Some(Self(at.to_owned())))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Waits until `/readyz` of the process at `address` answers so, and returns what it says.
+pub async fn until_ready(address: std::net::SocketAddr, status: u16) -> anyhow::Result<String> {
+    let begun = Instant::now();
+    loop {
+        let answer = testbed::web::get(address, "/readyz", &[]).await?;
+        if answer.status.as_u16() == status {
+            return Ok(answer.text());
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(30), "/readyz says {}", answer.text());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

@@ -5,6 +5,7 @@ use content::{PieceIndex, Run};
 use crate::decision::{Decision, Lease, LeaseId};
 use crate::event::{Millis, Priority};
 use crate::node::NodeKey;
+use crate::pipe::Mark;
 use crate::rate::{as_f64, millis_of, to_u64};
 use crate::swarm::Swarm;
 use crate::swarm::timer::Wake;
@@ -19,6 +20,8 @@ pub(super) struct InFlight {
     pub(super) since: Millis,
     /// Bytes that have not arrived.
     pub(super) left: u64,
+    /// Where the parent's uplink and the receiver's downlink stood.
+    pub(super) marks: [Mark; 2],
     /// When its last piece came, or it began.
     pub(super) heard_at: Millis,
     /// Its twin, where the same pieces are asked twice.
@@ -43,8 +46,13 @@ impl Swarm {
         let Grant { task, node, parent, run, priority } = grant;
         let left = self.tasks[task].bytes(run);
         let (since, heard_at) = (self.now, self.now);
+        let marks = [
+            self.nodes[parent].uplink.load(left, self.now),
+            self.nodes[node].downlink.load(left, self.now),
+        ];
+        let (twin, wake_at) = (None, None);
         let lease =
-            InFlight { task, node, parent, run, since, left, heard_at, twin: None, wake_at: None };
+            InFlight { task, node, parent, run, since, left, marks, heard_at, twin, wake_at };
         self.leases.insert(id, lease);
         let state = &mut self.tasks[task];
         state.leases += 1;
@@ -61,8 +69,6 @@ impl Swarm {
         }));
         self.nodes[node].downloads.push(id);
         self.nodes[parent].uploads.push(id);
-        self.nodes[parent].uplink.load(left, self.now);
-        self.nodes[node].downlink.load(left, self.now);
         self.stats.leases += 1;
         self.settle_parent(parent);
         self.take_up(task, node);
@@ -217,7 +223,8 @@ impl Swarm {
         let pieces = u32::try_from(self.outstanding(lease).len()).unwrap_or(u32::MAX);
         let bytes = u64::from(pieces) * task.layout.piece_size().bytes();
         let own = millis_of(bytes, self.rate_of(lease.parent));
-        let stalled = scaled(self.policy.stall_factor, own).max(self.policy.min_stall);
+        let wait = self.horizon_of(lease.parent);
+        let stalled = wait + scaled(self.policy.stall_factor, own).max(self.policy.min_stall);
         let pull = task.pull(lease.node);
         let last =
             pull.is_some_and(|pull| pull.open_count == 0 || pull.priority == Priority::Blocked);
@@ -225,8 +232,9 @@ impl Swarm {
             return lease.heard_at.saturating_add(stalled);
         }
         let typical = self.typical.get().unwrap_or(self.policy.assumed_rate);
-        let endgame = scaled(self.policy.endgame_factor, millis_of(bytes, typical))
-            .max(self.policy.min_endgame);
+        let endgame = wait
+            + scaled(self.policy.endgame_factor, millis_of(bytes, typical))
+                .max(self.policy.min_endgame);
         lease.heard_at.saturating_add(endgame.min(stalled))
     }
 }

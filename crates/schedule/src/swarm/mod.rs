@@ -32,7 +32,7 @@ use crate::decision::{Decision, LeaseId};
 use crate::event::{Millis, NodeId, Want};
 use crate::node::{Node, NodeKey, Place};
 use crate::policy::Policy;
-use crate::rate::{Lag, Rate, to_u64};
+use crate::rate::{Pace, Rate, to_u64};
 use crate::slab::Slab;
 use crate::task::{Task, TaskKey};
 use lease::InFlight;
@@ -76,8 +76,8 @@ pub struct Swarm {
     typical: Rate,
     /// What an uplink usually carries.
     usual_uplink: Rate,
-    /// How far nodes usually are.
-    usual_lag: Lag,
+    /// How long a lease usually takes that need not wait.
+    usual_pace: Pace,
     /// Decisions that were made while events were applied.
     out: Vec<Decision>,
     stats: Stats,
@@ -111,7 +111,7 @@ impl Swarm {
             timers: BTreeSet::new(),
             typical: Rate::default(),
             usual_uplink: Rate::default(),
-            usual_lag: Lag::default(),
+            usual_pace: Pace::default(),
             out: Vec::new(),
             stats: Stats::default(),
         }
@@ -220,12 +220,10 @@ impl Swarm {
         known.unwrap_or(self.policy.assumed_uplink)
     }
 
-    /// For how long a parent's uplink is given work: twice as long as it takes until the end of a
-    /// lease is known and the next one has begun.
+    /// For how long a parent's uplink is given work: a few times what one lease takes.
     fn horizon_of(&self, parent: NodeKey) -> Millis {
-        let lag = self.nodes[parent].lag.get().or_else(|| self.usual_lag.get()).unwrap_or(0.0);
-        // There and back for the report and the lease, and again for the request.
-        let horizon = to_u64(4.0 * lag);
+        let known = self.nodes[parent].uplink.pace().or_else(|| self.usual_pace.get());
+        let horizon = to_u64(known.unwrap_or(0.0) * self.policy.ahead);
         horizon.clamp(self.policy.min_horizon, self.policy.max_horizon)
     }
 

@@ -5,6 +5,7 @@ use content::{PieceIndex, PieceSet, Run};
 use crate::decision::LeaseId;
 use crate::event::{Blame, Millis};
 use crate::node::NodeKey;
+use crate::rate::to_u64;
 use crate::swarm::Swarm;
 use crate::swarm::lease::InFlight;
 use crate::task::TaskKey;
@@ -59,16 +60,26 @@ impl Swarm {
         let bytes = bytes.min(lease.left);
         lease.left -= bytes;
         let (node, parent) = (lease.node, lease.parent);
-        self.nodes[node].downlink.arrive(bytes, self.now);
-        let pipe = &mut self.nodes[parent].uplink;
-        let before = pipe.rate();
-        pipe.arrive(bytes, self.now);
-        if pipe.rate() != before
-            && let Some(rate) = pipe.rate()
-        {
+        self.nodes[parent].uplink.arrive(bytes);
+        self.nodes[node].downlink.arrive(bytes);
+        self.touch_parent(parent);
+    }
+
+    /// A lease brought all that it should: the links' rates are seen.
+    fn observe(&mut self, id: LeaseId) {
+        let Some(InFlight { node, parent, marks: [up, down], .. }) = self.leases.get(&id) else {
+            return;
+        };
+        let (node, parent) = (*node, *parent);
+        let uplink = &mut self.nodes[parent].uplink;
+        uplink.observe(*up, self.now);
+        if let Some(rate) = uplink.rate() {
             self.usual_uplink.see(rate);
         }
-        self.touch_parent(parent);
+        if let Some(pace) = uplink.pace() {
+            self.usual_pace.learn(to_u64(pace));
+        }
+        self.nodes[node].downlink.observe(*down, self.now);
     }
 
     pub(super) fn done(&mut self, id: LeaseId, pieces: &PieceSet, bytes: u64, millis: Millis) {
@@ -76,7 +87,7 @@ impl Swarm {
             self.late_report(id, pieces);
             return;
         };
-        let (task, node, parent, since) = (lease.task, lease.node, lease.parent, lease.since);
+        let (task, node, parent) = (lease.task, lease.node, lease.parent);
         self.nodes[node].silent = 0;
         let got = self.got(lease, pieces);
         let outstanding = self.outstanding(lease);
@@ -89,9 +100,6 @@ impl Swarm {
             self.nodes[parent].rate.learn(bytes, millis);
             self.typical.learn(bytes, millis);
         }
-        let lag = (self.now - since).saturating_sub(millis);
-        self.nodes[node].lag.learn(lag);
-        self.usual_lag.learn(lag);
         self.nodes[parent].unreached = (None, 0);
         self.stats.done += 1;
         self.stats.pieces += got.len() as u64;
@@ -126,6 +134,7 @@ impl Swarm {
         if got.len() == self.leases[&id].run.len() as usize {
             // Also where its twin's pieces came first.
             self.arrived(id, u64::MAX);
+            self.observe(id);
         }
         self.end(id);
         self.drop_useless(task, node);

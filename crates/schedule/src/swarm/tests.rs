@@ -142,7 +142,8 @@ fn one_receiver_gets_long_runs_in_order() {
 
 #[test]
 fn the_source_sends_every_piece_once_before_any_twice() {
-    let mut small = Small::with(8, Policy { max_run_pieces: 1, ..Policy::default() });
+    let policy = Policy { max_run_pieces: 1, min_horizon: 100, ..Policy::default() };
+    let mut small = Small::with(8, policy);
     small.has(0, run(0, 8));
     for node in 1..=4 {
         small.join(node, 3, "a");

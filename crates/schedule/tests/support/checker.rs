@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use content::{PieceIndex, PieceSet, TaskId};
-use schedule::{Blame, Decision, Event, Lease, LeaseId, NodeId, Policy, Priority, Want};
+use schedule::{Blame, Decision, Event, Lease, LeaseId, Millis, NodeId, Policy, Priority, Want};
 
 #[derive(Default)]
 struct Known {
@@ -21,7 +21,8 @@ pub struct Checker {
     leases: BTreeMap<LeaseId, Lease>,
     /// Leases that were taken back: what they brought counts.
     past: BTreeMap<LeaseId, Lease>,
-    aside: BTreeSet<(TaskId, NodeId)>,
+    /// Until when a node may not be used for a task.
+    aside: BTreeMap<(TaskId, NodeId), Millis>,
     /// Whether nothing went wrong so far, so that nothing may be sent twice.
     pub calm: bool,
     /// Leases that the cache gave, by piece.
@@ -36,7 +37,7 @@ impl Checker {
             counts: BTreeMap::new(),
             leases: BTreeMap::new(),
             past: BTreeMap::new(),
-            aside: BTreeSet::new(),
+            aside: BTreeMap::new(),
             calm: true,
             source_sent: 0,
         }
@@ -125,26 +126,30 @@ impl Checker {
         }
     }
 
-    pub fn decision(&mut self, decision: &Decision) {
+    pub fn decision(&mut self, decision: &Decision, now: Millis) {
         match decision {
-            Decision::Lease(lease) => self.lease(lease),
+            Decision::Lease(lease) => self.lease(lease, now),
             Decision::Cancel { lease, .. } => {
                 if let Some(over) = self.leases.remove(lease) {
                     self.past.insert(*lease, over);
                 }
             }
             Decision::SetAside { node, task } => {
-                self.aside.insert((*task, *node));
+                self.aside.insert((*task, *node), now + self.policy.set_aside);
             }
             Decision::Need { .. } => {}
         }
     }
 
-    fn lease(&mut self, lease: &Lease) {
+    fn lease(&mut self, lease: &Lease, now: Millis) {
         assert_ne!(lease.node, lease.parent, "a lease to oneself");
         assert!(!lease.run.is_empty(), "an empty lease");
         assert!(lease.run.len() <= self.policy.max_run_pieces, "too long");
-        assert!(!self.aside.contains(&(lease.task, lease.parent)), "set aside");
+        let aside = self.aside.get(&(lease.task, lease.parent));
+        assert!(
+            aside.is_none_or(|until| *until <= now + 5),
+            "set aside until {aside:?}, now {now}"
+        );
         let receiver = &self.nodes[&lease.node];
         let parent = &self.nodes[&lease.parent];
         assert!(parent.can_serve, "a parent that does not serve");

@@ -1,7 +1,8 @@
 //! The links of the simulator: each node has an uplink and a downlink of its own, and nothing else
 //! is narrow.
 //!
-//! Bytes move in blocks. The flows on an uplink take turns, as connections that share a link do;
+//! Bytes move in blocks. A few flows on an uplink at a time take turns, as connections that share a
+//! link do, and the others queue, as with our programs;
 //! a flow of which a few blocks have not landed waits, as a connection does whose window is full,
 //! and leaves its turn to others. A downlink takes blocks in the order in which they were sent.
 
@@ -10,6 +11,9 @@ use std::collections::{HashMap, VecDeque};
 use super::calendar::{Calendar, Micros};
 
 pub type Bytes = u64;
+
+/// So many flows share an uplink, as our programs have it.
+const AT_ONCE: usize = 4;
 
 /// A transfer, by the number that the caller gave it.
 pub type FlowId = u64;
@@ -26,7 +30,9 @@ pub enum Move {
 struct End {
     up: Bytes,
     down: Bytes,
-    turns: VecDeque<FlowId>,
+    /// Flows whose turn it is, and those that wait for one.
+    served: Vec<FlowId>,
+    queue: VecDeque<FlowId>,
     is_sending: bool,
     /// Until when the downlink is taken.
     down_until: Micros,
@@ -38,8 +44,6 @@ struct Flow {
     left: Bytes,
     landed: Bytes,
     in_flight: u32,
-    /// Out of its uplink's turns until a block has landed.
-    is_waiting: bool,
 }
 
 pub struct Network {
@@ -60,8 +64,9 @@ impl Network {
 
     /// Another end, with its rates in bytes per second.
     pub fn add(&mut self, up: Bytes, down: Bytes) -> usize {
-        let turns = VecDeque::new();
-        self.ends.push(End { up, down, turns, is_sending: false, down_until: 0 });
+        let (served, queue) = (Vec::new(), VecDeque::new());
+        let end = End { up, down, served, queue, is_sending: false, down_until: 0 };
+        self.ends.push(end);
         // A connection's window covers its round trip.
         let on_the_way = up.max(down) / 1000 * self.delay / 1000 / self.block;
         self.window = self.window.max(2 + u32::try_from(on_the_way).unwrap());
@@ -80,9 +85,9 @@ impl Network {
         now: Micros,
         calendar: &mut Calendar<T>,
     ) {
-        let flow = Flow { from, to, left: bytes, landed: 0, in_flight: 0, is_waiting: false };
+        let flow = Flow { from, to, left: bytes, landed: 0, in_flight: 0 };
         self.flows.insert(id, flow);
-        self.ends[from].turns.push_back(id);
+        self.ends[from].queue.push_back(id);
         self.send(from, now, calendar);
     }
 
@@ -113,10 +118,7 @@ impl Network {
                 flow.landed += bytes;
                 flow.in_flight -= 1;
                 let (from, landed) = (flow.from, flow.landed);
-                if std::mem::take(&mut flow.is_waiting) {
-                    self.ends[from].turns.push_back(id);
-                    self.send(from, now, calendar);
-                }
+                self.send(from, now, calendar);
                 if self.flows[&id].left == 0 && self.flows[&id].in_flight == 0 {
                     self.flows.remove(&id);
                 }
@@ -131,31 +133,33 @@ impl Network {
         if end.is_sending {
             return;
         }
-        while let Some(id) = end.turns.pop_front() {
-            let Some(flow) = self.flows.get_mut(&id) else {
-                continue;
-            };
-            if flow.in_flight >= self.window {
-                flow.is_waiting = true;
-                continue;
+        end.served.retain(|id| self.flows.get(id).is_some_and(|flow| flow.left > 0));
+        while end.served.len() < AT_ONCE
+            && let Some(id) = end.queue.pop_front()
+        {
+            if self.flows.contains_key(&id) {
+                end.served.push(id);
             }
-            let bytes = flow.left.min(self.block);
-            flow.left -= bytes;
-            flow.in_flight += 1;
-            self.sent += bytes;
-            if flow.left > 0 {
-                end.turns.push_back(id);
-            }
-            end.is_sending = true;
-            let sent_at = now + micros(bytes, end.up);
-            let to = &mut self.ends[flow.to];
-            // It begins to land while it still leaves.
-            to.down_until = to.down_until.max(now) + micros(bytes, to.down);
-            let landed_at = to.down_until.max(sent_at) + self.delay;
-            calendar.enter(sent_at, Move::Sent(from).into());
-            calendar.enter(landed_at, Move::Landed(id, bytes).into());
-            return;
         }
+        let open = |id: &FlowId| self.flows[id].in_flight < self.window;
+        let Some(place) = end.served.iter().position(open) else {
+            return; // all windows are full; the next block that lands opens one
+        };
+        let id = end.served.remove(place);
+        end.served.push(id);
+        let flow = self.flows.get_mut(&id).unwrap();
+        let bytes = flow.left.min(self.block);
+        flow.left -= bytes;
+        flow.in_flight += 1;
+        self.sent += bytes;
+        end.is_sending = true;
+        let sent_at = now + micros(bytes, end.up);
+        let to = &mut self.ends[flow.to];
+        // It begins to land while it still leaves.
+        to.down_until = to.down_until.max(now) + micros(bytes, to.down);
+        let landed_at = to.down_until.max(sent_at) + self.delay;
+        calendar.enter(sent_at, Move::Sent(from).into());
+        calendar.enter(landed_at, Move::Landed(id, bytes).into());
     }
 }
 

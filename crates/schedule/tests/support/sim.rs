@@ -276,7 +276,7 @@ impl Sim {
         (self.planned_at, self.plan_at) = (Some(self.now), None);
         for decision in decisions {
             if self.setup.checked {
-                self.checker.decision(&decision);
+                self.checker.decision(&decision, self.now / 1000);
             }
             self.carry_out(decision);
         }
