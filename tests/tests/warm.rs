@@ -151,6 +151,34 @@ async fn a_warm_manifest_is_the_callers_own_and_for_a_short_time() -> anyhow::Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_who_ask_again_for_a_manifest_cost_the_registry_one_question() -> anyhow::Result<()> {
+    let bed = Bed::new()?;
+    let registry = bed.registry().start().await?;
+    let image = Image::random(&[1000]);
+    registry.push("library/app", "v1", &image).await?;
+    let supernode = bed.supernode_with(&registry.site(), "access.readable = \"3s\"").await?;
+    let node = bed.node("n1", &supernode).await?;
+    let host = registry.host();
+    node.pull(&host, "library/app", "v1").await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let asked = registry.requests().len();
+    let target = format!("/v2/library/app/manifests/{}?ns={host}", image.digest());
+    let mirror = node.mirror();
+    let asking: Vec<_> = (0..16)
+        .map(|_| {
+            let target = target.clone();
+            tokio::spawn(async move { web::get(mirror, &target, &[]).await })
+        })
+        .collect();
+    for answer in asking {
+        assert_eq!(answer.await??.body, image.manifest());
+    }
+    let asked = registry.requests().len() - asked;
+    assert!((1..=2).contains(&asked), "{asked} requests");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_were_damaged_while_the_node_was_down_are_not_sent() -> anyhow::Result<()> {
     let mut rig = Rig::warm(&[9_000_000]).await?;
     let digest = rig.image.layer(0);

@@ -15,7 +15,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
-use rustix::net::{SendAncillaryBuffer, SendFlags};
 use store::Ready;
 use sys::Mapping;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -155,7 +154,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
@@ -164,14 +163,11 @@ impl AsyncWrite for Socket {
         if let Some((source, offset)) = self.outlet.find(first) {
             return self.poll_file(context, &source, offset, first.len());
         }
+        // A head does not wait in the kernel for the part of a file that follows: over loopback it
+        // wakes the client, which then takes its share of the work.
         let plain = slices.iter().position(|slice| self.outlet.find(slice).is_some());
-        // A head waits in the kernel for the part of a file that follows: one packet, not two.
-        let flags = if plain.is_some() { SendFlags::MORE } else { SendFlags::empty() };
         let slices = &slices[..plain.unwrap_or(slices.len())];
-        self.poll(context, |stream| {
-            let mut nothing = SendAncillaryBuffer::default();
-            rustix::net::sendmsg(stream, slices, &mut nothing, flags | SendFlags::NOSIGNAL)
-        })
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
