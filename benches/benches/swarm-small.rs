@@ -213,7 +213,7 @@ impl Cluster {
             bound: length / rate,
             mbit: rate * 8.0 / 1e6,
             origin_copies: as_f64(origin.blob_bytes()? - sent) / length,
-            supernode_copies: as_f64(self.from_supernode()?) / length,
+            supernode_copies: as_f64(self.supernode_gave()?) / length,
             cpu_seconds,
         })
     }
@@ -240,7 +240,7 @@ impl Cluster {
     }
 
     /// What all nodes took from the supernode's cache.
-    fn from_supernode(&self) -> anyhow::Result<u64> {
+    fn supernode_gave(&self) -> anyhow::Result<u64> {
         let runtime = Runtime::new()?;
         let told = self.nodes.iter().map(|(_, node)| runtime.block_on(node.received("supernode")));
         told.sum()

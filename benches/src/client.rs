@@ -14,6 +14,8 @@ pub struct Client {
     socket: TcpStream,
     host: SocketAddr,
     buffer: Vec<u8>,
+    /// Where in the buffer the last answer's body began.
+    body_at: usize,
 }
 
 /// What came of a request.
@@ -53,7 +55,27 @@ impl Client {
         let socket = TcpStream::connect(host).with_context(|| format!("nobody is at {host}"))?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { socket, host, buffer: vec![0; AT_ONCE] })
+        Ok(Self { socket, host, buffer: vec![0; AT_ONCE], body_at: 0 })
+    }
+
+    /// GETs `target` and keeps the body, to look at it.
+    ///
+    /// # Errors
+    /// If the answer is not 200 or 206, or ends short.
+    pub fn read(&mut self, target: &str) -> anyhow::Result<Vec<u8>> {
+        self.ask(target)?;
+        let (length, read) = self.head().with_context(|| format!("GET {target}"))?;
+        let (length, read) = (usize::try_from(length)?, usize::try_from(read)?);
+        let mut body = vec![0; length];
+        let start = self.body_at;
+        body[..read].copy_from_slice(&self.buffer[start..start + read]);
+        self.socket.read_exact(&mut body[read..]).with_context(|| format!("GET {target}"))?;
+        Ok(body)
+    }
+
+    fn ask(&mut self, target: &str) -> std::io::Result<()> {
+        let request = format!("GET {target} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host);
+        self.socket.write_all(request.as_bytes())
     }
 
     /// GETs `target` and throws the body away.
@@ -62,8 +84,7 @@ impl Client {
     /// If the answer is not 200 or 206, or ends short.
     pub fn get(&mut self, target: &str) -> anyhow::Result<Answered> {
         let started = Instant::now();
-        let request = format!("GET {target} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host);
-        self.socket.write_all(request.as_bytes())?;
+        self.ask(target)?;
         let (length, mut read) = self.head().with_context(|| format!("GET {target}"))?;
         let mut first_byte = (read > 0).then(|| started.elapsed());
         while read < length {
@@ -99,6 +120,7 @@ impl Client {
         }
         let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
         let length = length.context("no content-length")?.trim().parse()?;
+        self.body_at = end;
         Ok((length, (filled - end) as u64))
     }
 }

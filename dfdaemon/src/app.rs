@@ -7,9 +7,9 @@ use anyhow::Context;
 use content::Verifier;
 use peer::feed::{Belief, FeedEvent, Feeds};
 use peer::limits::Limiter;
-use peer::{Access, Engine};
+use peer::{Access, Engine, Upkeep, upkeep};
 use registry::Registries;
-use store::{Store, StoreConfig};
+use store::Store;
 use telemetry::health::Health;
 use telemetry::lifecycle::Lifecycle;
 use telemetry::metrics::Metrics;
@@ -26,17 +26,14 @@ use crate::link::{Driver, Link, Parts};
 use crate::lone::Lone;
 use crate::mirror::Mirror;
 use crate::search::Search;
-use crate::{admin, local};
-
-/// Idle tasks are let go of, and the store is kept within its quota, so often.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
+use crate::{admin, http1, local};
 
 /// Runs a node until it is told to stop.
 ///
 /// # Errors
 /// If a part cannot be made: an address in use, a store that is another's, no way into the cluster.
 pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let health = Health::awaiting(["mirror"]);
+    let health = Health::awaiting(["mirror", upkeep::CONDITION]);
     let metrics = Metrics::new("dfdaemon", env!("CARGO_PKG_VERSION"));
     let counters = peer::Metrics::default();
     metrics.register(|registry| counters.register(registry));
@@ -47,34 +44,41 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     show_link(&metrics, &link);
     let nobody = Verifier::new(Vec::new());
     let engine = Engine::new(open_store(&config)?, nobody, Arc::new(link.clone()), counters);
+    let (lone, feeds) = lone(&config, &engine)?;
+    let upkeep = Upkeep::new(engine.clone(), feeds, config.store.clone(), health.clone(), &metrics);
+    tokio::spawn(upkeep.run());
     let search = Search {
         engine: engine.clone(),
         endpoint: Arc::default(),
         download: Arc::new(Limiter::new(per_second(config.peers.download_limit))),
         tickets: Arc::default(),
-        lone: Arc::new(lone(&config, &engine)?),
+        lone: Arc::new(lone),
+        address: hello(&config).address,
+        liars: Arc::default(),
     };
-    let gateway = Arc::new(Gateway::new(
-        engine.clone(),
-        link.clone(),
-        Arc::clone(&search.lone),
-        Arc::clone(&search.tickets),
-    ));
-    tokio::spawn(sweep(engine.clone()));
+    let gateway = Arc::new(Gateway::new(link.clone(), search.clone()));
 
     let (member, joined) = oneshot::channel();
     let cluster = Cluster::new(&config, &engine, &search, link)?;
     lifecycle.spawn("cluster", needed(lifecycle.token(), cluster.join(member)));
-    let parts =
-        Parts { download: Arc::clone(&search.download), hello: hello(&config), engine, search };
+    let parts = Parts {
+        download: Arc::clone(&search.download),
+        hello: hello(&config),
+        engine: engine.clone(),
+        search,
+    };
     tokio::spawn(Driver::new(ends, parts).run(joined));
 
-    serve_clients(&config, &lifecycle, gateway).await?;
+    serve_clients(&config, &lifecycle, gateway, &metrics).await?;
     health.set("mirror", Ok(()));
     tracing::info!(mirror = %config.mirror.listen, peers = %config.peers.listen, "ready");
     lifecycle.ready();
-    lifecycle.run_until_stopped().await?;
-    Ok(())
+    tokio::spawn(engine.clone().drain(lifecycle.token()));
+    let stopped = lifecycle.run_until_stopped().await;
+    if let Err(error) = engine.store().flush() {
+        tracing::warn!(%error, "the store's index was not written to the end");
+    }
+    Ok(stopped?)
 }
 
 /// Runs a part that the process cannot do without, until the process is to stop.
@@ -103,6 +107,7 @@ async fn serve_clients(
     config: &Config,
     lifecycle: &Lifecycle,
     gateway: Arc<Gateway>,
+    metrics: &Metrics,
 ) -> anyhow::Result<()> {
     let socket = local::listen(&config.local.socket).await?;
     let local = local::routes(Arc::clone(&gateway));
@@ -110,26 +115,24 @@ async fn serve_clients(
     let listener = TcpListener::bind(config.mirror.listen)
         .await
         .with_context(|| format!("mirror.listen: cannot listen on {}", config.mirror.listen))?;
-    let mirror = Mirror::new(gateway, config.registries.default.clone()).routes();
     let token = lifecycle.token();
-    lifecycle.spawn("mirror", async move {
-        axum::serve(listener, mirror)
-            .with_graceful_shutdown(async move { token.cancelled().await })
-            .await
-    });
+    let mirror = Mirror::new(gateway, config.registries.default.clone(), token.clone());
+    let help =
+        "Bytes of warm blobs that the kernel sent to clients straight from the store's files";
+    let from_files = metrics.counter("mirror_from_files_bytes", help);
+    lifecycle.spawn("mirror", http1::serve(listener, mirror, token, from_files));
     Ok(())
 }
 
-fn open_store(config: &Config) -> anyhow::Result<Arc<Store>> {
-    let store = Store::open(StoreConfig {
-        quota_bytes: config.store.quota.as_u64(),
-        ..StoreConfig::new(config.state_dir.join("store"))
-    })
-    .with_context(|| format!("the store in {} cannot be opened", config.state_dir.display()))?;
+pub(crate) fn open_store(config: &Config) -> anyhow::Result<Arc<Store>> {
+    let options = config.store.store(config.state_dir.join("store"));
+    let store = Store::open(options)
+        .with_context(|| format!("the store in {} cannot be opened", config.state_dir.display()))?;
     Ok(Arc::new(store))
 }
 
-fn lone(config: &Config, engine: &Engine) -> anyhow::Result<Lone> {
+/// The node on its own, and its streams from the origin.
+fn lone(config: &Config, engine: &Engine) -> anyhow::Result<(Lone, Feeds)> {
     let registries = Registries::new(config.registries.clone()).context("registries")?;
     let access = Arc::new(Access::new(
         registries.clone(),
@@ -138,14 +141,19 @@ fn lone(config: &Config, engine: &Engine) -> anyhow::Result<Lone> {
     ));
     let (events_in, mut events) = mpsc::unbounded_channel();
     let feeds = Feeds::new(engine.clone(), registries, Belief::Provisional, events_in);
+    let asked = Arc::clone(&access);
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            if let FeedEvent::Failed(task, failure) = event {
-                tracing::warn!(%task, error = %failure, "the origin failed");
+            match event {
+                FeedEvent::Piece(..) => {}
+                FeedEvent::Denied(origin) => asked.denied(&origin.repository, &origin.caller),
+                FeedEvent::Failed(task, failure) => {
+                    tracing::warn!(%task, error = %failure, "the origin failed");
+                }
             }
         }
     });
-    Ok(Lone::new(engine.clone(), access, feeds))
+    Ok((Lone::new(engine.clone(), access, feeds.clone()), feeds))
 }
 
 fn hello(config: &Config) -> Hello {
@@ -178,11 +186,4 @@ fn show_link(metrics: &Metrics, link: &Link) {
             }
         }
     });
-}
-
-async fn sweep(engine: Engine) {
-    loop {
-        tokio::time::sleep(SWEEP_EVERY).await;
-        engine.sweep();
-    }
 }

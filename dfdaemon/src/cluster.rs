@@ -8,14 +8,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use peer::Engine;
 use peer::serve::Uploader;
+use peer::{Engine, Slots};
 use tokio::sync::oneshot;
 use transport::{Endpoint, Identity, JoinError, JoinString, Limits};
 
 use crate::app::per_second;
-use crate::config::Config;
+use crate::config::{Config, Peers};
 use crate::link::{Link, Membership};
+use crate::memory::Memory;
 use crate::search::Search;
 use crate::serve;
 
@@ -37,6 +38,7 @@ pub(crate) struct Cluster {
     engine: Engine,
     endpoint: Arc<OnceLock<Endpoint>>,
     link: Link,
+    memory: Memory,
 }
 
 impl Cluster {
@@ -55,6 +57,11 @@ impl Cluster {
             engine: engine.clone(),
             endpoint: Arc::clone(&search.endpoint),
             link,
+            memory: Memory::new(
+                config.state_dir.join("memory"),
+                engine.clone(),
+                Arc::clone(&search.tickets),
+            ),
         })
     }
 
@@ -63,14 +70,16 @@ impl Cluster {
         let identity = self.identity().await?;
         let config = &self.config;
         self.engine.believe(identity.verifier());
+        self.memory.recall();
+        tokio::spawn(self.memory.keep());
         let supernodes = identity.supernodes().to_vec();
         let uploader = Uploader::new(
             self.engine.clone(),
             identity.verifier(),
-            config.peers.upload_slots as usize,
+            Slots::new(config.peers.upload_slots, config.peers.upload_slots_per_node),
             per_second(config.peers.upload_limit),
         );
-        let endpoint = Endpoint::bind(config.peers.listen, identity, alert())
+        let endpoint = Endpoint::bind(config.peers.listen, identity, limits(&config.peers))
             .with_context(|| format!("peers.listen: cannot listen on {}", config.peers.listen))?;
         let _ = self.endpoint.set(endpoint.clone());
         tokio::spawn(serve::run(endpoint.clone(), Arc::new(uploader)));
@@ -115,10 +124,13 @@ impl Cluster {
 }
 
 /// A supernode or peer that died is noticed within seconds, so that its transfers go elsewhere.
-fn alert() -> Limits {
+fn limits(peers: &Peers) -> Limits {
     Limits {
         idle_timeout: Duration::from_secs(5),
         keep_alive: Duration::from_secs(1),
+        max_connections: peers.max_connections,
+        max_connections_per_peer: peers.max_connections_per_node.max(1),
+        max_streams: peers.max_streams.max(1),
         ..Limits::default()
     }
 }
@@ -156,7 +168,7 @@ async fn renew(endpoint: Endpoint, link: Link, path: PathBuf) {
 
 fn join_string(config: &Config) -> anyhow::Result<JoinString> {
     let text = match (&config.supernode.join, &config.supernode.join_file) {
-        (join, _) if !join.is_empty() => join.clone(),
+        (join, _) if !join.is_empty() => join.expose().to_owned(),
         (_, Some(path)) => read(path)?,
         _ => bail!(
             "this node has not joined a cluster yet: set supernode.join to what \

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use peer::StoreOptions;
 use registry::RegistriesConfig;
 use serde::{Deserialize, Serialize};
 use telemetry::logs::LogConfig;
-use telemetry::units::{ByteSize, Rate};
+use telemetry::secret::Secret;
+use telemetry::units::Rate;
 
 /// The configuration file `/etc/meganeura/dfdaemon.toml`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,7 +30,7 @@ pub struct Config {
     /// How to find the cluster.
     pub supernode: Supernode,
     /// The store.
-    pub store: Store,
+    pub store: StoreOptions,
     /// The registries that may be asked.
     pub registries: RegistriesConfig,
     /// Logs.
@@ -56,10 +58,19 @@ pub struct Peers {
     pub address: Option<SocketAddr>,
     /// How many runs of pieces it sends at once.
     pub upload_slots: u32,
+    /// How many of them to one node, so that one that takes its bytes slowly does not keep the
+    /// others waiting.
+    pub upload_slots_per_node: u32,
     /// How fast it sends at most.
     pub upload_limit: Rate,
     /// How fast it receives at most.
     pub download_limit: Rate,
+    /// How many connections of others it has at once: over QUIC, and as many over TCP.
+    pub max_connections: usize,
+    /// How many QUIC connections one other node has at once; a newer one closes the oldest.
+    pub max_connections_per_node: usize,
+    /// How many requests one connection has under way at once; more wait with the asker.
+    pub max_streams: u32,
     /// The node's zone, for nearness.
     pub zone: String,
     /// The node's rack, for nearness.
@@ -87,17 +98,9 @@ pub struct Local {
 #[serde(deny_unknown_fields, default)]
 pub struct Supernode {
     /// The join string, as `supernode join-string` prints it.
-    pub join: String,
+    pub join: Secret,
     /// A file that holds the join string; read if `join` is empty.
     pub join_file: Option<PathBuf>,
-}
-
-/// The store.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Store {
-    /// How much it may keep; 0 means half of the filesystem.
-    pub quota: ByteSize,
 }
 
 impl Default for Config {
@@ -110,7 +113,7 @@ impl Default for Config {
             local: Local::default(),
             admin: Admin::default(),
             supernode: Supernode::default(),
-            store: Store::default(),
+            store: StoreOptions::default(),
             registries: RegistriesConfig::default(),
             log: LogConfig::default(),
             grace: Duration::from_secs(20),
@@ -130,8 +133,12 @@ impl Default for Peers {
             listen: SocketAddr::from(([0, 0, 0, 0], 65002)),
             address: None,
             upload_slots: 32,
+            upload_slots_per_node: 16,
             upload_limit: Rate::default(),
             download_limit: Rate::default(),
+            max_connections: 4096,
+            max_connections_per_node: 8,
+            max_streams: 256,
             zone: String::new(),
             rack: String::new(),
         }

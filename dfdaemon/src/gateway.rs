@@ -4,13 +4,11 @@
 //! is believed for the time that it named. Without a supernode the node asks the registry itself
 //! (`lone`).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use content::{Digest, TaskId, Unverified};
-use peer::access::CallerId;
 use peer::{Engine, Failure, LiveTask, Source};
 use registry::{Caller, Page, Reference, Repository};
 use wire::control;
@@ -18,9 +16,11 @@ use wire::request::{
     Asks, Header, Kind, Manifest, Manifested, Open, OpenUrl, Opened, Paged, Place, Said,
 };
 
+use crate::grants::Grants;
 use crate::link::{Link, LinkError};
-use crate::lone::Lone;
-use crate::tickets::Tickets;
+use crate::manifests::Manifests;
+use crate::mirror::short::ShortEnds;
+use crate::search::Search;
 
 /// Something in a registry, and on whose behalf it is asked for.
 #[derive(Clone, Debug)]
@@ -67,28 +67,45 @@ pub struct ManifestReply {
 pub struct Gateway {
     engine: Engine,
     link: Link,
-    lone: Arc<Lone>,
-    tickets: Arc<Tickets>,
-    /// Until when a grant is believed without asking again.
-    grants: Mutex<HashMap<GrantKey, Instant>>,
+    search: Search,
+    /// What is believed without asking again.
+    grants: Grants,
+    manifests: Manifests,
+    short_ends: ShortEnds,
 }
 
-type GrantKey = (Repository, Digest, CallerId);
-
-/// So many grants are kept in memory; older ones are asked for again.
-const MAX_GRANTS: usize = 50_000;
-
 impl Gateway {
-    /// A gateway to `link`'s supernode, with `lone` for the time without one.
+    /// A gateway to `link`'s supernode, with `search` for the time without one.
     #[must_use]
-    pub fn new(engine: Engine, link: Link, lone: Arc<Lone>, tickets: Arc<Tickets>) -> Self {
-        Self { engine, link, lone, tickets, grants: Mutex::default() }
+    pub fn new(link: Link, search: Search) -> Self {
+        Self {
+            engine: search.engine.clone(),
+            link,
+            search,
+            grants: Grants::default(),
+            manifests: Manifests::default(),
+            short_ends: ShortEnds::default(),
+        }
     }
 
     /// The engine that tasks are read from.
     #[must_use]
     pub const fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The answers that ended short lately.
+    pub(crate) const fn short_ends(&self) -> &ShortEnds {
+        &self.short_ends
+    }
+
+    /// Whether an answer about a blob ended short so lately that a client had better take the
+    /// blob, or the rest of it, elsewhere. Not once the whole is here and proven.
+    #[must_use]
+    pub fn ended_short(&self, digest: Digest, resumes: bool) -> bool {
+        let task = TaskId::Blob(digest);
+        let whole = || self.engine.live(&task).is_some_and(|live| live.is_whole());
+        self.short_ends.forbid(&task, resumes) && !whole()
     }
 
     /// What a blob is, without fetching it: a client's HEAD.
@@ -124,12 +141,21 @@ impl Gateway {
         });
         match self.link.ask::<Opened>(&asked.request_id, ask).await {
             Ok(opened) => self.take(asked, digest, opened).await,
-            Err(LinkError::Away) => self.lone.open(asked, digest).await,
+            Err(LinkError::Away) => self.alone(asked, digest).await,
             Err(error) => {
-                tracing::warn!(request = %asked.request_id, %error, "the supernode did not answer; asking the registry itself");
-                self.lone.open(asked, digest).await
+                tracing::warn!(request = %asked.request_id, %error, "the supernode did not answer; going on without it");
+                self.alone(asked, digest).await
             }
         }
+    }
+
+    /// A blob while no supernode answers: what it is, some neighbour may know; else the registry.
+    async fn alone(&self, asked: &Asked, digest: Digest) -> Result<Arc<LiveTask>, Failure> {
+        let granted = self.grants.is_fresh(asked, digest);
+        if granted && self.engine.live(&TaskId::Blob(digest)).is_none() {
+            self.search.learn(TaskId::Blob(digest)).await;
+        }
+        self.search.lone.open(asked, digest, granted).await
     }
 
     /// A URL, for `dfget`: only a supernode can name it, so without one there is nothing to share.
@@ -159,24 +185,28 @@ impl Gateway {
         if let Some(signed) = opened.ticket
             && let Ok(ticket) = signed.believe(&self.engine.verifier())
         {
-            self.tickets.keep(&ticket, signed);
+            self.search.tickets.keep(&ticket, signed);
         }
         self.engine.hash(&live, digest);
         self.link.introduced(live.id());
         Ok(live)
     }
 
+    /// A blob that this node knows, if it was granted to this client a short time ago.
+    #[must_use]
+    pub fn fresh(&self, asked: &Asked, digest: Digest) -> Option<Arc<LiveTask>> {
+        let fresh = self.grants.is_fresh(asked, digest);
+        fresh.then(|| self.engine.live(&TaskId::Blob(digest)))?
+    }
+
     /// A blob that is here, and was granted to this client a short time ago.
     fn granted(&self, asked: &Asked, digest: Digest) -> Option<Arc<LiveTask>> {
-        let key = key(asked, digest);
-        let fresh =
-            lock(&self.grants).get(&key).is_some_and(|fresh_until| *fresh_until > Instant::now());
-        let live = self.engine.live(&TaskId::Blob(digest))?;
-        if !fresh || !live.present().is_full() {
+        let live = self.fresh(asked, digest)?;
+        if !live.present().is_full() {
             return None;
         }
         // Should a piece prove bad on its way out, it has to come from somewhere.
-        self.lone.also(live.id(), asked, digest);
+        self.search.lone.also(live.id(), asked, digest);
         Some(live)
     }
 
@@ -200,10 +230,10 @@ impl Gateway {
         if let Some(signed) = opened.ticket
             && let Ok(ticket) = signed.believe(&self.engine.verifier())
         {
-            self.tickets.keep(&ticket, signed);
+            self.search.tickets.keep(&ticket, signed);
             self.remember(asked, digest, opened.fresh_seconds);
         }
-        self.lone.also(live.id(), asked, digest);
+        self.search.lone.also(live.id(), asked, digest);
         self.link.introduced(live.id());
         Ok(live)
     }
@@ -220,13 +250,29 @@ impl Gateway {
     }
 
     fn remember(&self, asked: &Asked, digest: Digest, fresh_seconds: u64) {
-        let now = Instant::now();
-        let fresh_until = now + Duration::from_secs(fresh_seconds.min(24 * 60 * 60));
-        let mut grants = lock(&self.grants);
-        if grants.len() >= MAX_GRANTS {
-            grants.retain(|_, until| *until > now);
+        self.grants.remember(asked, digest, Duration::from_secs(fresh_seconds));
+    }
+
+    /// A manifest that this node keeps, if it was granted to this client a short time ago.
+    #[must_use]
+    pub fn fresh_manifest(&self, asked: &Asked, digest: &Digest) -> Option<ManifestReply> {
+        let fresh = self.grants.is_fresh(asked, *digest);
+        let kept = fresh.then(|| self.manifests.get(digest))??;
+        Some(ManifestReply {
+            digest: digest.to_string(),
+            media_type: kept.media_type,
+            length: kept.body.len() as u64,
+            body: Some(kept.body),
+            headers: Vec::new(),
+        })
+    }
+
+    /// Keeps what a client was given, and that it may have it again for a while.
+    fn keep_manifest(&self, asked: &Asked, reply: &ManifestReply, fresh_for: Duration) {
+        if let (Ok(digest), Some(body)) = (reply.digest.parse(), &reply.body) {
+            self.manifests.keep(digest, &reply.media_type, body);
+            self.grants.remember(asked, digest, fresh_for);
         }
-        grants.insert(key(asked, digest), fresh_until);
     }
 
     /// A manifest, by tag or digest.
@@ -251,7 +297,9 @@ impl Gateway {
             Ok(told) => self.manifested(asked, &reference, told),
             Err(error) => {
                 tracing::debug!(request = %asked.request_id, %error, "asking the registry itself for a manifest");
-                self.lone.manifest(asked, &reference, head, accept).await
+                let reply = self.search.lone.manifest(asked, &reference, head, accept).await?;
+                self.keep_manifest(asked, &reply, self.search.lone.readable_for());
+                Ok(reply)
             }
         }
     }
@@ -282,13 +330,15 @@ impl Gateway {
             }
         }
         self.take_grants(asked, told.grants, told.fresh_seconds);
-        Ok(ManifestReply {
+        let reply = ManifestReply {
             digest: told.digest,
             media_type: told.media_type,
             length: told.length,
             body: told.body.map(Bytes::from),
             headers: told.headers,
-        })
+        };
+        self.keep_manifest(asked, &reply, Duration::from_secs(told.fresh_seconds));
+        Ok(reply)
     }
 
     /// Keeps leave to have the blobs that a manifest lists, with what is known of them, so that the
@@ -308,9 +358,9 @@ impl Gateway {
             {
                 tracing::debug!(%digest, %error, "what was told of a listed blob is of no use");
             }
-            self.tickets.keep(&ticket, signed);
+            self.search.tickets.keep(&ticket, signed);
             self.remember(asked, digest, fresh_seconds);
-            self.lone.also(ticket.task, asked, digest);
+            self.search.lone.also(ticket.task, asked, digest);
         }
     }
 
@@ -322,13 +372,15 @@ impl Gateway {
         let mut ask =
             wire::request::Page { place: Some(asked.place()), ..wire::request::Page::default() };
         match &page {
-            Page::Tags { n, last } => {
+            Page::Tags { n, last, more } => {
                 ask.n = *n;
                 ask.last.clone_from(last);
+                ask.more.clone_from(more);
             }
-            Page::Referrers { digest, artifact_type } => {
+            Page::Referrers { digest, artifact_type, more } => {
                 ask.referrers_of = Some(digest.to_string());
                 ask.artifact_type.clone_from(artifact_type);
+                ask.more.clone_from(more);
             }
         }
         match self.link.ask::<Paged>(&asked.request_id, Asks::Page(ask)).await {
@@ -336,15 +388,7 @@ impl Gateway {
             Ok(told) => {
                 told.said.ok_or_else(|| Failure::new(Kind::Invalid, "the supernode said nothing"))
             }
-            Err(_) => self.lone.page(asked, &page).await,
+            Err(_) => self.search.lone.page(asked, &page).await,
         }
     }
-}
-
-fn key(asked: &Asked, digest: Digest) -> GrantKey {
-    (asked.repository.clone(), digest, CallerId::of(&asked.caller))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,10 @@
-//! The door for `dfget`: HTTP/1.1 over a unix socket that only its group may use.
+//! The door for `dfget` and for `dfdaemon cache`: HTTP/1.1 over a unix socket that only its group may use.
 //!
 //! | request | answered by |
 //! |---|---|
 //! | `GET /v1/url?url=…[&digest=sha256:…]` | the file, with `ETag`; ranges as usual |
 //! | `GET /v1/blob?registry=…&repository=…&digest=…` | the blob; `Authorization` goes to the registry |
+//! | `/v1/cache…` | what is kept (`cache::door`) |
 //!
 //! No request names a path to write: the caller writes its own file. An error is JSON,
 //! `{"error": …, "kind": …}`; kind `not-admitted` and `not-shared` mean that the caller may help
@@ -27,6 +28,7 @@ use telemetry::request_id::RequestId;
 use tokio::net::UnixListener;
 use wire::request::Kind;
 
+use crate::cache;
 use crate::gateway::{Asked, Gateway};
 use crate::mirror::{body, caller};
 
@@ -36,7 +38,11 @@ use crate::mirror::{body, caller};
 /// If another process serves it, or it cannot be made.
 pub async fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     if tokio::net::UnixStream::connect(path).await.is_ok() {
-        anyhow::bail!("another process serves {}", path.display());
+        anyhow::bail!(
+            "local.socket: another dfdaemon serves {}; a second one on this host needs its own \
+             local.socket, state_dir, mirror.listen, peers.listen and admin.listen",
+            path.display()
+        );
     }
     let _ = std::fs::remove_file(path);
     if let Some(dir) = path.parent() {
@@ -51,7 +57,12 @@ pub async fn listen(path: &Path) -> anyhow::Result<UnixListener> {
 
 /// The routes.
 pub fn routes(gateway: Arc<Gateway>) -> Router {
-    Router::new().route("/v1/url", get(url)).route("/v1/blob", get(blob)).with_state(gateway)
+    let cache = cache::door::routes(gateway.engine().clone());
+    Router::new()
+        .route("/v1/url", get(url))
+        .route("/v1/blob", get(blob))
+        .with_state(gateway)
+        .merge(cache)
 }
 
 #[derive(Debug, Deserialize)]
@@ -94,19 +105,20 @@ async fn blob(
     };
     let id = RequestId::fresh().to_string();
     let question = Asked { repository, caller, request_id: id.clone() };
-    match gateway.open(&question, asked.digest).await {
+    let opened = gateway.open(&question, asked.digest);
+    match registry::RequestId::scope(registry::RequestId::new(&id), opened).await {
         Ok(live) => answer(&gateway, &live, &headers, id),
         Err(failure) => failed(&failure),
     }
 }
 
 fn answer(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     live: &Arc<LiveTask>,
     headers: &HeaderMap,
     id: String,
 ) -> Response<Body> {
-    let mut response = body::ranged(gateway.engine(), live, headers, &live.id().to_string(), id);
+    let mut response = body::ranged(gateway, live, headers, &live.id().to_string(), id);
     let plain = HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
     response

@@ -4,15 +4,19 @@
 //! the SHA-256 of the whole, and given to nobody else before that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use content::{Digest, TaskId};
+use content::{Digest, Layout, TaskId};
 use peer::feed::{Feeds, Need};
 use peer::origin::{Origin, OriginKind, RegistryOrigin};
 use peer::{Access, Engine, Failure, LiveTask};
 use registry::{ManifestMethod, ManifestRequest, Page, Reference};
-use wire::request::{Header, Said};
+use wire::request::{Header, Kind, Said};
 
 use crate::gateway::{Asked, ManifestReply};
+
+/// A blob's media type, where nobody told another.
+const OCTETS: &str = "application/octet-stream";
 
 /// The node on its own.
 #[derive(Debug)]
@@ -29,18 +33,30 @@ impl Lone {
         Self { engine, access, feeds }
     }
 
-    /// A blob, once the registry has granted it to the client.
+    /// A blob, once the registry has granted it to the client; `granted` says that it did so a short
+    /// time ago. Its bytes are not asked for yet: peers may have them.
     pub(crate) async fn open(
         &self,
         asked: &Asked,
         digest: Digest,
+        granted: bool,
     ) -> Result<Arc<LiveTask>, Failure> {
         let task = TaskId::Blob(digest);
-        let known = self.engine.live(&task);
-        if known.is_some() {
-            self.access.blob(&asked.repository, &digest, &asked.caller).await?;
-        }
-        self.feeds.describe(task, origin(asked, digest)).await
+        let live = match self.engine.live(&task) {
+            Some(live) if granted => live,
+            Some(live) => {
+                self.access.blob(&asked.repository, &digest, &asked.caller).await?;
+                live
+            }
+            None => {
+                let length = self.access.length(&asked.repository, &digest, &asked.caller).await?;
+                let layout = Layout::for_length(length)
+                    .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
+                self.engine.create(task, layout, OCTETS)?
+            }
+        };
+        self.feeds.also(task, origin(asked, digest));
+        Ok(live)
     }
 
     /// Remembers where a task can be had, for the time when no supernode answers.
@@ -61,6 +77,11 @@ impl Lone {
     /// Where a task can be had, as far as clients said.
     pub(crate) fn origins(&self, task: &TaskId) -> Vec<Origin> {
         self.feeds.origins(task)
+    }
+
+    /// For how long a grant of the registry is believed.
+    pub(crate) fn readable_for(&self) -> Duration {
+        self.access.readable_for()
     }
 
     pub(crate) async fn manifest(
@@ -89,11 +110,7 @@ impl Lone {
     pub(crate) async fn page(&self, asked: &Asked, page: &Page) -> Result<Said, Failure> {
         let passed =
             self.access.registries().get_page(&asked.repository, page, &asked.caller).await?;
-        Ok(Said {
-            status: u32::from(passed.status),
-            headers: passed.headers.into_iter().map(header).collect(),
-            body: passed.body.to_vec(),
-        })
+        Ok(peer::failure::passed(passed))
     }
 }
 

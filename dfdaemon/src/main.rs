@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use dfdaemon::cache;
 use dfdaemon::config::Config;
 use telemetry::lifecycle::Lifecycle;
 
@@ -20,7 +21,7 @@ use telemetry::lifecycle::Lifecycle;
 )]
 struct Args {
     /// Configuration file [default: /etc/meganeura/dfdaemon.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Check the configuration and exit
     #[arg(long)]
@@ -28,12 +29,20 @@ struct Args {
     /// Print the configuration as it is understood and exit
     #[arg(long)]
     print_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What this node keeps: ls, rm, gc, pin, unpin, verify
+    Cache(cache::Args),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     match start(&args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("dfdaemon: {error:#}");
             ExitCode::FAILURE
@@ -41,20 +50,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(args: &Args) -> anyhow::Result<()> {
+fn start(args: &Args) -> anyhow::Result<ExitCode> {
     let config: Config = telemetry::config::load("dfdaemon", args.config.as_deref())?;
     if args.print_config {
         print!("{}", telemetry::config::print(&config)?);
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     if args.check_config {
         println!("the configuration is fine");
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(Command::Cache(args)) = &args.command {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        return runtime.block_on(cache::run(args, &config));
     }
     telemetry::logs::init(&config.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    telemetry::lifecycle::block_on(async {
         let lifecycle = Lifecycle::new(config.grace);
         dfdaemon::app::run(config, lifecycle).await
-    })
+    })??;
+    Ok(ExitCode::SUCCESS)
 }

@@ -33,7 +33,7 @@ async fn answer(
 ) -> Result<(), TransportError> {
     match request.asks {
         Some(Asks::Fetch(ask)) => uploader.fetch(connection.peer(), ask, &mut stream).await?,
-        Some(Asks::Describe(ask)) => uploader.describe(connection.peer(), ask, &mut stream).await?,
+        Some(Asks::Describe(ask)) => uploader.describe(connection, ask, &mut stream).await?,
         // The rest is for a supernode to answer.
         _ => return Ok(()),
     }

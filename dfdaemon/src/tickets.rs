@@ -30,6 +30,17 @@ impl Tickets {
         }
     }
 
+    /// All tickets that have not ended, in the order of their tasks.
+    #[must_use]
+    pub fn all(&self) -> Vec<SignedTicket> {
+        let now = unix_now();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|_, (expires, _)| *expires > now);
+        let mut all: Vec<_> = kept.values().map(|(_, signed)| signed.clone()).collect();
+        all.sort_by(|one, other| one.body.cmp(&other.body));
+        all
+    }
+
     /// The ticket for a task, if there is one that has not ended.
     #[must_use]
     pub fn get(&self, task: &TaskId) -> Option<SignedTicket> {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use content::Attestor;
+use content::{Attestor, PieceSet, TaskId};
 use peer::feed::{Belief, FeedEvent, Feeds};
 use peer::serve::Uploader;
-use peer::{Access, Engine, NoPlan};
+use peer::{Access, Engine, LiveTask, Plan, Slots, Upkeep, upkeep};
 use registry::Registries;
 use schedule::{Event, NodeFacts, NodeId};
-use store::{Store, StoreConfig};
+use store::Store;
 use telemetry::health::Health;
 use telemetry::lifecycle::Lifecycle;
 use telemetry::metrics::Metrics;
@@ -21,27 +21,30 @@ use transport::{Authority, Endpoint, JoinString, Limits};
 
 use crate::answer::Answers;
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::door::Door;
 use crate::http;
 use crate::swarm::Swarm;
 
-/// Idle tasks are let go of so often.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// Grants that have ended are forgotten so often.
+const FORGET_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Runs a supernode until it is told to stop.
 ///
 /// # Errors
 /// If a part cannot be made: an address in use, a store that is another's, no cluster identity.
 pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let health = Health::awaiting(["nodes"]);
+    let health = Health::awaiting(["nodes", upkeep::CONDITION]);
     let metrics = Metrics::new("supernode", env!("CARGO_PKG_VERSION"));
     let counters = peer::Metrics::default();
     metrics.register(|registry| counters.register(registry));
+    let heard = Counters::new(&metrics);
     let metrics = Arc::new(metrics);
     serve_http(&config, &lifecycle, Arc::clone(&metrics), &health).await?;
 
     let authority = Arc::new(authority(&config)?);
-    let engine = cache(&config, &authority, counters)?;
+    let (plan, losses) = Losses::new();
+    let engine = cache(&config, &authority, plan, counters)?;
     let registries = Registries::new(config.registries.clone()).context("registries")?;
     let (events_in, events) = mpsc::unbounded_channel();
     let belief = Belief::Attest(Attestor::new(authority.signer()));
@@ -52,35 +55,43 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
         authority.signer(),
         config.access.ticket,
         cache_facts(&config),
+        heard,
     );
     tokio::spawn(swarm.clone().run());
+    let upkeep =
+        Upkeep::new(engine.clone(), feeds.clone(), config.store.clone(), health.clone(), &metrics);
+    tokio::spawn(upkeep.run());
     tokio::spawn(show_swarm(metrics, swarm.clone()));
-    tokio::spawn(hear_origin(swarm.clone(), events, engine.clone()));
-    tokio::spawn(sweep(engine.clone()));
+    tokio::spawn(hear_losses(swarm.clone(), losses));
+    tokio::spawn(forget_grants(swarm.clone()));
 
     let access = Access::new(registries, config.access.readable, config.access.holds);
-    let answers = Answers { access: Arc::new(access), engine, feeds, swarm };
+    let access = Arc::new(access);
+    tokio::spawn(hear_origin(swarm.clone(), events, engine.clone(), Arc::clone(&access)));
+    let cache = engine.clone();
+    let answers = Answers { access, engine, feeds, swarm };
     open_door(&config, authority, answers)?;
     health.set("nodes", Ok(()));
     tracing::info!(nodes = %config.nodes.listen, http = %config.http.listen, "ready");
     lifecycle.ready();
-    lifecycle.run_until_stopped().await?;
-    Ok(())
+    let stopped = lifecycle.run_until_stopped().await;
+    if let Err(error) = cache.store().flush() {
+        tracing::warn!(%error, "the store's index was not written to the end");
+    }
+    Ok(stopped?)
 }
 
 /// The blob cache: the same engine as a node's, which nobody reads in order.
 fn cache(
     config: &Config,
     authority: &Authority,
+    plan: Losses,
     counters: peer::Metrics,
 ) -> anyhow::Result<Engine> {
-    let store = Store::open(StoreConfig {
-        quota_bytes: config.store.quota.as_u64(),
-        ..StoreConfig::new(config.state_dir.join("store"))
-    })
-    .with_context(|| format!("the store in {} cannot be opened", config.state_dir.display()))?;
-    let plan = Arc::new(NoPlan);
-    Ok(Engine::new(Arc::new(store), authority.verifier(), plan, counters))
+    let options = config.store.store(config.state_dir.join("store"));
+    let store = Store::open(options)
+        .with_context(|| format!("the store in {} cannot be opened", config.state_dir.display()))?;
+    Ok(Engine::new(Arc::new(store), authority.verifier(), Arc::new(plan), counters))
 }
 
 /// Lets nodes in.
@@ -89,6 +100,9 @@ fn open_door(config: &Config, authority: Arc<Authority>, answers: Answers) -> an
         // A node that died is noticed within seconds, so that its transfers go elsewhere.
         idle_timeout: Duration::from_secs(5),
         keep_alive: Duration::from_secs(1),
+        max_connections: config.nodes.max_connections,
+        max_connections_per_peer: config.nodes.max_connections_per_node.max(1),
+        max_streams: config.nodes.max_streams.max(1),
         ..Limits::supernode()
     };
     let listen = config.nodes.listen;
@@ -97,7 +111,7 @@ fn open_door(config: &Config, authority: Arc<Authority>, answers: Answers) -> an
     let uploader = Uploader::new(
         answers.engine.clone(),
         authority.verifier(),
-        config.nodes.upload_slots as usize,
+        Slots::new(config.nodes.upload_slots, config.nodes.upload_slots_per_node),
         per_second(config.nodes.upload_limit),
     );
     let door = Door {
@@ -174,7 +188,12 @@ async fn serve_http(
 }
 
 /// What the origin's streams tell goes to the scheduler.
-async fn hear_origin(swarm: Swarm, mut events: mpsc::UnboundedReceiver<FeedEvent>, engine: Engine) {
+async fn hear_origin(
+    swarm: Swarm,
+    mut events: mpsc::UnboundedReceiver<FeedEvent>,
+    engine: Engine,
+    access: Arc<Access>,
+) {
     while let Some(event) = events.recv().await {
         match event {
             FeedEvent::Piece(task, index) => {
@@ -185,11 +204,39 @@ async fn hear_origin(swarm: Swarm, mut events: mpsc::UnboundedReceiver<FeedEvent
                 pieces.insert(index);
                 swarm.apply(Event::Has { node: NodeId::CACHE, task, pieces });
             }
+            FeedEvent::Denied(origin) => access.denied(&origin.repository, &origin.caller),
             FeedEvent::Failed(task, failure) => {
                 tracing::warn!(%task, error = %failure, "the origin failed");
                 swarm.fail(task, &failure);
             }
         }
+    }
+}
+
+/// The plan of an engine that nobody reads in order: the scheduler decides what comes, and has to
+/// hear what goes.
+struct Losses(mpsc::UnboundedSender<(TaskId, PieceSet)>);
+
+impl Losses {
+    fn new() -> (Self, mpsc::UnboundedReceiver<(TaskId, PieceSet)>) {
+        let (lost_in, lost) = mpsc::unbounded_channel();
+        (Self(lost_in), lost)
+    }
+}
+
+impl Plan for Losses {
+    fn wanted(&self, _task: &Arc<LiveTask>) {}
+
+    fn lost(&self, task: TaskId, pieces: PieceSet) {
+        // Nobody listens only when the process ends.
+        let _ = self.0.send((task, pieces));
+    }
+}
+
+/// What the cache loses is no longer to be had from it.
+async fn hear_losses(swarm: Swarm, mut losses: mpsc::UnboundedReceiver<(TaskId, PieceSet)>) {
+    while let Some((task, pieces)) = losses.recv().await {
+        swarm.apply(Event::Lost { node: NodeId::CACHE, task, pieces });
     }
 }
 
@@ -208,9 +255,9 @@ async fn show_swarm(metrics: Arc<Metrics>, swarm: Swarm) {
     }
 }
 
-async fn sweep(engine: Engine) {
+async fn forget_grants(swarm: Swarm) {
     loop {
-        tokio::time::sleep(SWEEP_EVERY).await;
-        engine.sweep();
+        tokio::time::sleep(FORGET_EVERY).await;
+        swarm.forget_grants();
     }
 }

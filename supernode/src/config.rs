@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use peer::StoreOptions;
 use registry::RegistriesConfig;
 use serde::{Deserialize, Serialize};
 use telemetry::logs::LogConfig;
-use telemetry::units::{ByteSize, Rate};
+use telemetry::units::Rate;
 
 /// The configuration file `/etc/meganeura/supernode.toml`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,7 +23,7 @@ pub struct Config {
     /// Where nodes come in.
     pub nodes: Nodes,
     /// The blob cache.
-    pub store: Store,
+    pub store: StoreOptions,
     /// Whose facts are believed for how long.
     pub access: AccessTimes,
     /// The registries that may be asked.
@@ -52,16 +53,17 @@ pub struct Nodes {
     pub advertise: Vec<String>,
     /// How many runs of pieces the cache sends at once.
     pub upload_slots: u32,
+    /// How many of them to one node, so that one that takes its bytes slowly does not keep the
+    /// others waiting.
+    pub upload_slots_per_node: u32,
     /// How fast it sends at most.
     pub upload_limit: Rate,
-}
-
-/// The blob cache.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Store {
-    /// How much it may keep; 0 means half of the filesystem.
-    pub quota: ByteSize,
+    /// How many connections of nodes there are at once: over QUIC, and as many over TCP.
+    pub max_connections: usize,
+    /// How many QUIC connections one node has at once; a newer one closes the oldest.
+    pub max_connections_per_node: usize,
+    /// How many requests one connection has under way at once; more wait with the node.
+    pub max_streams: u32,
 }
 
 /// Whose facts are believed for how long.
@@ -86,7 +88,7 @@ impl Default for Config {
             name: "supernode".into(),
             http: Http::default(),
             nodes: Nodes::default(),
-            store: Store::default(),
+            store: StoreOptions::default(),
             access: AccessTimes::default(),
             registries: RegistriesConfig::default(),
             log: LogConfig::default(),
@@ -107,7 +109,11 @@ impl Default for Nodes {
             listen: SocketAddr::from(([0, 0, 0, 0], 8002)),
             advertise: Vec::new(),
             upload_slots: 64,
+            upload_slots_per_node: 16,
             upload_limit: Rate::default(),
+            max_connections: 20_000,
+            max_connections_per_node: 8,
+            max_streams: 256,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use peer::serve::Uploader;
+use registry::RequestId;
+use tracing::Instrument;
 use transport::{Authority, Connection, Endpoint, Role, Stream, TransportError};
 use wire::request::{Asks, Request};
 
@@ -36,11 +38,19 @@ impl Door {
         while let Some((request, stream)) = connection.accept().await {
             let door = self.clone();
             let connection = connection.clone();
-            tokio::spawn(async move {
-                if let Err(error) = door.answer(&connection, request, stream).await {
-                    tracing::debug!(peer = %connection.peer().name, %error, "a stream ended early");
+            let id = RequestId::new(&request.request_id);
+            let span = tracing::info_span!("asked", request = %request.request_id);
+            let answered = async move {
+                let peer = connection.peer();
+                match door.answer(&connection, request, stream).await {
+                    Ok(()) => tracing::debug!(peer = %peer.name, "answered"),
+                    Err(error) => {
+                        tracing::debug!(peer = %peer.name, %error, "a stream ended early");
+                    }
                 }
-            });
+            };
+            // The origin is told on whose behalf it is asked.
+            tokio::spawn(RequestId::scope(id, answered.instrument(span)));
         }
     }
 
@@ -71,7 +81,9 @@ impl Door {
             }
             Some(Asks::Page(ask)) => stream.send(&self.answers.page(&id, ask).await).await?,
             Some(Asks::Fetch(ask)) => self.uploader.fetch(peer, ask, &mut stream).await?,
-            Some(Asks::Describe(ask)) => self.uploader.describe(peer, ask, &mut stream).await?,
+            Some(Asks::Describe(ask)) => {
+                self.uploader.describe(connection, ask, &mut stream).await?
+            }
             Some(Asks::Renew(ask)) => {
                 let renewed = self.authority.renew(&ask.request, peer);
                 stream.send(&renewed).await?;

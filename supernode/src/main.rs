@@ -62,9 +62,8 @@ fn start(args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     telemetry::logs::init(&config.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    telemetry::lifecycle::block_on(async {
         let lifecycle = Lifecycle::new(config.grace);
         supernode::app::run(config, lifecycle).await
-    })
+    })?
 }

@@ -1,20 +1,30 @@
 //! One node's control stream: from its hello to its end.
 
-use std::net::SocketAddr;
+use std::time::Duration;
 
-use content::{PieceSet, Run, TaskId};
+use content::{PieceSet, Run};
+use peer::peers::reachable;
 use schedule::{Blame, Event, LeaseId, NodeFacts, NodeId};
 use tokio::sync::mpsc;
-use transport::{Connection, Stream, TransportError};
+use transport::{Connection, RecvHalf, Stream, TransportError};
 use wire::control::{
     Ended, FromNode, FromSupernode, Has, Hello, Lost, NodeSays, Outcome, SupernodeSays, Want,
     Welcome,
 };
 
-use crate::swarm::{Newcomer, Swarm, schedule_priority};
+use crate::swarm::{Claim, Newcomer, Swarm, schedule_priority};
 
 /// So many messages may wait for a node that is slow to read.
 const QUEUE: usize = 1024;
+
+/// A hello is no longer than this, in bytes …
+const LONGEST_HELLO: usize = 4096;
+
+/// … each of its texts no longer than this …
+const LONGEST_TEXT: usize = 256;
+
+/// … and comes within this time.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why a session ended otherwise than by the node's leaving.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +50,8 @@ pub async fn hold(
     stream: Stream,
 ) -> Result<(), SessionError> {
     let (mut sender, mut receiver) = stream.split();
-    let first: Option<FromNode> = receiver.recv().await?;
-    let Some(NodeSays::Hello(hello)) = first.and_then(|message| message.says) else {
-        return Err(SessionError::NoHello);
-    };
+    let hello = tokio::time::timeout(HELLO_WITHIN, hello(&mut receiver));
+    let hello = hello.await.map_err(|_| SessionError::NoHello)??;
     let (out, mut queue) = mpsc::channel(QUEUE);
     let name = connection.peer().name.clone();
     let address = reachable(&hello.address, connection.remote());
@@ -53,6 +61,7 @@ pub async fn hold(
         says: Some(SupernodeSays::Welcome(Welcome {
             version: env!("CARGO_PKG_VERSION").into(),
             keys: Vec::new(),
+            neighbours: swarm.neighbours(node),
         })),
     };
     let talk = async {
@@ -64,6 +73,8 @@ pub async fn hold(
     };
     let listen = async {
         while let Some(message) = receiver.recv::<FromNode>().await? {
+            swarm.counters().heard();
+            // Without a word, or with one that a newer node may know, it changes nothing.
             if let Some(says) = message.says {
                 hear(&swarm, node, says)?;
             }
@@ -79,6 +90,18 @@ pub async fn hold(
     ended
 }
 
+async fn hello(receiver: &mut RecvHalf) -> Result<Hello, SessionError> {
+    let first: Option<FromNode> = receiver.recv_short(LONGEST_HELLO).await?;
+    let Some(NodeSays::Hello(hello)) = first.and_then(|message| message.says) else {
+        return Err(SessionError::NoHello);
+    };
+    let texts = [&hello.address, &hello.zone, &hello.rack, &hello.version];
+    match texts.iter().all(|text| text.len() <= LONGEST_TEXT) {
+        true => Ok(hello),
+        false => Err(wire::Invalid("hello").into()),
+    }
+}
+
 fn facts(hello: &Hello) -> NodeFacts {
     NodeFacts {
         upload_slots: hello.upload_slots.clamp(1, 256),
@@ -89,27 +112,15 @@ fn facts(hello: &Hello) -> NodeFacts {
     }
 }
 
-/// Where others reach the node: an unspecified address is the one that we see.
-fn reachable(told: &str, seen: SocketAddr) -> String {
-    match told.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_unspecified() => {
-            SocketAddr::new(seen.ip(), address.port()).to_string()
-        }
-        _ => told.to_owned(),
-    }
-}
-
 fn hear(swarm: &Swarm, node: NodeId, says: NodeSays) -> Result<(), wire::Invalid> {
     match says {
         NodeSays::Hello(_) => {}
         NodeSays::Told(_) => swarm.ready(node),
         NodeSays::Has(has) => holds(swarm, node, has)?,
         NodeSays::Lost(lost) => swarm.apply(loses(node, &lost)?),
-        NodeSays::Want(want) => swarm.apply(wants(node, &want)?),
-        NodeSays::Unwant(unwant) => {
-            swarm.apply(Event::Unwants { node, task: wire::task(&unwant.task)? })
-        }
-        NodeSays::Ended(ended) => swarm.apply(outcome(&ended)),
+        NodeSays::Want(want) => swarm.wants(node, wants(&want)?),
+        NodeSays::Unwant(unwant) => swarm.unwants(node, wire::task(&unwant.task)?),
+        NodeSays::Ended(ended) => swarm.ended(node, LeaseId(ended.lease), outcome(&ended)),
     }
     Ok(())
 }
@@ -118,41 +129,40 @@ fn holds(swarm: &Swarm, node: NodeId, has: Has) -> Result<(), wire::Invalid> {
     let task = wire::task(&has.task)?;
     let layout = wire::layout(has.length, has.piece_size)?;
     let statements = has.statements.into_iter().map(Into::into).collect();
-    swarm.tell(task, statements);
-    swarm.apply(Event::Task { task, layout });
     let pieces = PieceSet::from_bytes(layout.pieces(), &has.pieces);
-    swarm.apply(Event::Has { node, task, pieces });
+    swarm.claim(node, Claim { task, layout, pieces, statements });
     Ok(())
 }
 
 fn loses(node: NodeId, lost: &Lost) -> Result<Event, wire::Invalid> {
     let task = wire::task(&lost.task)?;
-    Ok(Event::Lost { node, task, pieces: claimed(&lost.pieces, task) })
+    let all = lost.pieces.is_empty();
+    let pieces = if all { PieceSet::all(MOST_PIECES) } else { uncut(&lost.pieces) };
+    Ok(Event::Lost { node, task, pieces })
 }
 
-/// A piece map whose task's length is not at hand: the scheduler cuts it.
-fn claimed(map: &[u8], _task: TaskId) -> PieceSet {
+/// A piece map whose task's length is not at hand: the scheduler cuts what is too much.
+fn uncut(map: &[u8]) -> PieceSet {
     let bits = u32::try_from(map.len().saturating_mul(8)).unwrap_or(u32::MAX);
     PieceSet::from_bytes(bits, map)
 }
 
-fn wants(node: NodeId, want: &Want) -> Result<Event, wire::Invalid> {
+/// No task has more pieces than this: 1 TiB in the smallest ones.
+const MOST_PIECES: u32 = 1 << 24;
+
+fn wants(want: &Want) -> Result<schedule::Want, wire::Invalid> {
     let run: Run = wire::run(want.first, want.end)?;
-    Ok(Event::Wants {
-        node,
-        want: schedule::Want {
-            task: wire::task(&want.task)?,
-            run,
-            reader_at: want.reader_at,
-            priority: schedule_priority(want.priority()),
-        },
+    Ok(schedule::Want {
+        task: wire::task(&want.task)?,
+        run,
+        reader_at: want.reader_at,
+        priority: schedule_priority(want.priority()),
     })
 }
 
 fn outcome(ended: &Ended) -> Event {
     let lease = LeaseId(ended.lease);
-    let bits = u32::try_from(ended.pieces.len().saturating_mul(8)).unwrap_or(u32::MAX);
-    let pieces = PieceSet::from_bytes(bits, &ended.pieces);
+    let pieces = uncut(&ended.pieces);
     let blame = match ended.outcome() {
         Outcome::Done => {
             return Event::Done { lease, pieces, bytes: ended.bytes, millis: ended.millis };

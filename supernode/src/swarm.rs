@@ -4,7 +4,10 @@
 //! decision is sent. Events are applied as they come, under a lock held for microseconds; one
 //! planner task turns batches of them into decisions.
 
-use std::collections::{BTreeSet, HashMap};
+mod claims;
+mod hear;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +19,14 @@ use peer::{Engine, Failure};
 use schedule::{Decision, Event, Lease, NodeFacts, NodeId, Swarm as Scheduler};
 use tokio::sync::{Notify, mpsc};
 use wire::control::{self, FromSupernode, SupernodeSays, TaskFailed};
+use wire::data::KnownPeer;
 use wire::{SignedTicket, Ticket};
+
+use crate::counters::Counters;
+use crate::wanted::Wanted;
+use claims::Claims;
+
+pub use hear::Claim;
 
 /// The swarm, shared by all sessions and answers.
 #[derive(Clone)]
@@ -32,6 +42,7 @@ struct Inner {
     feeds: Feeds,
     signer: Arc<Signer>,
     ticket_life: Duration,
+    counters: Counters,
 }
 
 struct State {
@@ -40,9 +51,14 @@ struct State {
     names: HashMap<String, NodeId>,
     next_node: u64,
     needs: HashMap<TaskId, Need>,
-    interested: HashMap<TaskId, BTreeSet<NodeId>>,
-    told: HashMap<TaskId, Vec<SignedStatement>>,
+    /// Who may want which task, and until when (Unix seconds). They are told what becomes of it.
+    grants: HashMap<TaskId, HashMap<NodeId, u64>>,
+    claims: Claims,
+    wanted: Wanted,
 }
+
+/// A node is told of so many others when it comes.
+const NEIGHBOURS: usize = 16;
 
 /// A connected node.
 struct Node {
@@ -75,6 +91,7 @@ impl Swarm {
         signer: Arc<Signer>,
         ticket_life: Duration,
         cache: NodeFacts,
+        counters: Counters,
     ) -> Self {
         let mut scheduler = Scheduler::new(schedule::Policy::default(), unix_now());
         let joined = Event::Joined { node: NodeId::CACHE, facts: cache };
@@ -85,8 +102,9 @@ impl Swarm {
             names: HashMap::new(),
             next_node: 1,
             needs: HashMap::new(),
-            interested: HashMap::new(),
-            told: HashMap::new(),
+            grants: HashMap::new(),
+            claims: Claims::default(),
+            wanted: Wanted::default(),
         };
         Self {
             inner: Arc::new(Inner {
@@ -97,6 +115,7 @@ impl Swarm {
                 feeds,
                 signer,
                 ticket_life,
+                counters,
             }),
         }
     }
@@ -115,6 +134,17 @@ impl Swarm {
         let now = self.now();
         self.state().scheduler.apply(event, now);
         self.inner.work.notify_one();
+    }
+
+    /// Some of the other nodes, the latest first: whom a node may turn to without us.
+    #[must_use]
+    pub fn neighbours(&self, of: NodeId) -> Vec<KnownPeer> {
+        let state = self.state();
+        let mut others: Vec<_> = state.nodes.iter().filter(|(id, _)| **id != of).collect();
+        others.sort_by_key(|(id, _)| std::cmp::Reverse(id.0));
+        let known =
+            |node: &Node| KnownPeer { name: node.name.clone(), address: node.address.clone() };
+        others.into_iter().take(NEIGHBOURS).map(|(_, node)| known(node)).collect()
     }
 
     /// A node has come. A former session of the same name is over.
@@ -177,29 +207,35 @@ impl Swarm {
         self.inner.work.notify_one();
     }
 
-    /// A node opened a task: it is told what becomes of it.
-    pub fn interest(&self, name: &str, task: TaskId) {
+    /// A node was granted a task: it may want it for as long as its ticket lives, and is told what
+    /// becomes of it.
+    pub fn grant(&self, name: &str, task: TaskId) {
+        let until = unix_now() + self.inner.ticket_life.as_secs();
         let mut state = self.state();
         if let Some(node) = state.names.get(name).copied() {
-            state.interested.entry(task).or_default().insert(node);
+            state.grants.entry(task).or_default().insert(node, until);
         }
     }
 
-    /// What nodes told of a task that our own cache does not know.
+    /// Forgets grants that have ended.
+    pub fn forget_grants(&self) {
+        let now = unix_now();
+        self.state().grants.retain(|_, nodes| {
+            nodes.retain(|_, until| *until > now);
+            !nodes.is_empty()
+        });
+    }
+
+    /// The counters of what nodes say.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    /// What nodes told of a task that our own cache does not know, as far as this cluster signed it.
     #[must_use]
     pub fn told(&self, task: &TaskId) -> Vec<SignedStatement> {
-        self.state().told.get(task).cloned().unwrap_or_default()
-    }
-
-    /// A node told what was once signed of a task.
-    pub fn tell(&self, task: TaskId, statements: Vec<SignedStatement>) {
-        let mut state = self.state();
-        let told = state.told.entry(task).or_default();
-        for statement in statements {
-            if !told.contains(&statement) {
-                told.push(statement);
-            }
-        }
+        self.state().claims.signed(task)
     }
 
     /// Whether some node, not only the cache, holds pieces of the task.
@@ -220,9 +256,10 @@ impl Swarm {
         let mut state = self.state();
         state.scheduler.apply(Event::Forget { task }, now);
         state.needs.remove(&task);
-        state.told.remove(&task);
-        for node in state.interested.remove(&task).unwrap_or_default() {
-            state.send(node, SupernodeSays::Failed(message.clone()));
+        state.claims.forget(&task);
+        state.wanted.forget(&task);
+        for node in state.grants.remove(&task).unwrap_or_default().into_keys() {
+            state.send(node, SupernodeSays::Failed(message.clone()), now);
         }
         drop(state);
         self.inner.feeds.forget(&task);
@@ -241,10 +278,13 @@ impl Swarm {
                 tracing::warn!(%task, %error, "a whole task's statement could not be kept");
             }
         }
-        let state = self.state();
-        for node in state.interested.get(&task).into_iter().flatten() {
+        let now = self.now();
+        let mut state = self.state();
+        let interested: Vec<_> = state.grants.get(&task).into_iter().flatten().collect();
+        let interested: Vec<_> = interested.into_iter().map(|(node, _)| *node).collect();
+        for node in interested {
             for statement in &signed {
-                state.send(*node, SupernodeSays::Learnt(statement.clone().into()));
+                state.send(node, SupernodeSays::Learnt(statement.clone().into()), now);
             }
         }
     }
@@ -311,7 +351,8 @@ impl Swarm {
             Decision::Lease(lease) => self.lease(lease),
             Decision::Cancel { lease, node } => {
                 let cancel = control::Cancel { lease: lease.0 };
-                self.state().send(node, SupernodeSays::Cancel(cancel));
+                let now = self.now();
+                self.state().send(node, SupernodeSays::Cancel(cancel), now);
             }
             Decision::Need { task, pieces, urgent_first, .. } => {
                 let need = Need { pieces, urgent: urgent_first };
@@ -330,7 +371,8 @@ impl Swarm {
             return;
         };
         let statements = self.sign(&live, lease.run, false);
-        let state = self.state();
+        let now = self.now();
+        let mut state = self.state();
         let Some(node) = state.nodes.get(&lease.node) else {
             return;
         };
@@ -349,7 +391,7 @@ impl Swarm {
             statements: statements.into_iter().map(Into::into).collect(),
             priority: wire_priority(lease.priority).into(),
         };
-        state.send(lease.node, SupernodeSays::Lease(message));
+        state.send(lease.node, SupernodeSays::Lease(message), now);
     }
 }
 
@@ -361,9 +403,11 @@ impl State {
         if self.names.get(&node.name) == Some(&id) {
             self.names.remove(&node.name);
         }
-        for nodes in self.interested.values_mut() {
+        self.grants.retain(|_, nodes| {
             nodes.remove(&id);
-        }
+            !nodes.is_empty()
+        });
+        self.wanted.leave(id);
         self.scheduler.apply(Event::Left { node: id }, now);
     }
 
@@ -371,13 +415,14 @@ impl State {
         self.nodes.get(&id).map_or_else(|| "the cache".into(), |node| node.name.clone())
     }
 
-    /// Sends without waiting: a node whose queue is full does not drain it, and its leases run out
-    /// by themselves.
-    fn send(&self, id: NodeId, says: SupernodeSays) {
+    /// Sends without waiting: a node whose queue is full does not drain it, and is cut off; if it
+    /// lives, it comes again.
+    fn send(&mut self, id: NodeId, says: SupernodeSays, now: u64) {
         if let Some(node) = self.nodes.get(&id)
             && node.out.try_send(FromSupernode { says: Some(says) }).is_err()
         {
-            tracing::warn!(node = %node.name, "it does not read what it is told");
+            tracing::warn!(node = %node.name, "cut off: it does not read what it is told");
+            self.leave(id, now);
         }
     }
 }

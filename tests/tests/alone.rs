@@ -5,6 +5,7 @@ use std::time::Duration;
 use testbed::{Bed, Fault, FaultyRegistry, Image};
 
 const MIB: usize = 1 << 20;
+const FROM_ORIGIN: &str = "meganeura_supernode_received_bytes_total{source=\"origin\"}";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_supernode_killed_in_the_middle_of_three_pulls_stops_none_of_them() -> anyhow::Result<()>
@@ -21,10 +22,13 @@ async fn a_supernode_killed_in_the_middle_of_three_pulls_stops_none_of_them() ->
     ];
     let host = registry.host();
     let kill = async {
-        tokio::time::sleep(Duration::from_millis(2000)).await;
+        let mut passed = 0;
+        while passed < 12 * MIB as u64 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            passed = supernode.metric(FROM_ORIGIN).await?;
+        }
         supernode.kill()?;
-        registry.set(Fault::None);
-        anyhow::Ok(())
+        anyhow::Ok(passed)
     };
     let (killed, a, b, c) = tokio::join!(
         kill,
@@ -32,20 +36,67 @@ async fn a_supernode_killed_in_the_middle_of_three_pulls_stops_none_of_them() ->
         nodes[1].pull(&host, "app", "v1"),
         nodes[2].pull(&host, "app", "v1"),
     );
-    killed?;
+    let passed = killed?;
     for pulled in [a?, b?, c?] {
         assert!(pulled == image.layers());
     }
-    // What some node held when the supernode died was not fetched from the origin again.
+    // What some node held when the supernode died was not fetched from the origin again; and of the
+    // rest the origin sent one copy to all three.
+    let mut origin = 0;
     for node in &nodes {
-        let origin = node.received("origin").await?;
-        assert!(origin < 24 * MIB as u64, "{origin} bytes came from the origin");
+        origin += node.received("origin").await?;
     }
+    assert!(origin > 0, "the kill did not fall into the middle");
+    // The supernode had some that no node had taken yet.
+    let rest = image.size() - passed + 8 * MIB as u64;
+    assert!(origin < rest, "{origin} bytes came from the origin after the kill, not {rest}");
 
     // Back again, with nothing on its disk, it knows within seconds who holds what.
     supernode.forget()?;
     supernode.start().await?;
     supernode.until_nodes(3).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_is_leave_enough_to_share_its_blobs_without_a_supernode() -> anyhow::Result<()> {
+    let bed = Bed::new()?;
+    let image = Image::random(&[12 * MIB, 6 * MIB]);
+    let registry = FaultyRegistry::start(&image, Fault::Slow(6 * MIB)).await?;
+    let host = registry.host();
+    let mut supernode = bed.supernode(&registry.site()).await?;
+    let mut nodes = Vec::new();
+    for name in ["n1", "n2", "n3"] {
+        let node = bed.node(name, &supernode).await?;
+        let manifest = format!("/v2/app/manifests/{}?ns={host}", image.digest());
+        assert_eq!(node.get(&manifest, &[]).await?.status, 200);
+        nodes.push(node);
+    }
+    // Nobody has asked for a blob yet.
+    supernode.kill()?;
+    let pulls = nodes.iter().map(|node| node.pull(&host, "app", "v1"));
+    for pulled in futures_util::future::join_all(pulls).await {
+        assert!(pulled? == image.layers());
+    }
+    let mut origin = 0;
+    for node in &nodes {
+        origin += node.received("origin").await?;
+        assert_eq!(node.metric("meganeura_dfdaemon_pieces_rejected_total").await?, 0);
+    }
+    assert!(origin >= image.size(), "{origin}: the supernode had it already");
+    assert!(origin < image.size() * 3 / 2, "{origin} of {} bytes", image.size());
+
+    // A node that starts anew still knows its neighbours, and its leave to ask them.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    nodes[0].kill()?;
+    nodes[0].forget()?;
+    nodes[0].start().await?;
+    assert!(nodes[0].pull(&host, "app", "v1").await? == image.layers());
+    let again = nodes[0].received("origin").await?;
+    assert!(
+        again < MIB as u64,
+        "{again} bytes came from the origin though the neighbours have all"
+    );
     Ok(())
 }
 

@@ -32,7 +32,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         "supernode",
         &["content", "peer", "registry", "schedule", "store", "telemetry", "transport", "wire"],
     ),
-    ("dfdaemon", &["content", "peer", "registry", "store", "telemetry", "transport", "wire"]),
+    (
+        "dfdaemon",
+        &["content", "peer", "registry", "store", "sys", "telemetry", "transport", "wire"],
+    ),
     ("dfget", &["content", "peer", "registry", "telemetry", "wire"]),
     // What starts the programs for tests; no program uses it.
     (
@@ -129,6 +132,28 @@ fn every_file_says_what_it_is_for() {
         .map(|(path, _)| path)
         .collect();
     assert!(silent.is_empty(), "these do not begin with `//! `: {silent:#?}");
+}
+
+#[test]
+fn files_named_in_the_documents_exist() {
+    let mut missing = Vec::new();
+    let documents = ["README.md", "CHANGELOG.md", "SECURITY.md"].map(|name| root().join(name));
+    let pages = fs::read_dir(root().join("docs")).expect("docs/");
+    let pages = pages.map(|page| page.expect("a page").path());
+    for document in documents.into_iter().chain(pages.filter(|page| page.is_file())) {
+        let text = fs::read_to_string(&document).expect("a page of text");
+        // What stands between backticks, has a slash and ends like a file of ours.
+        let named = text.split('`').skip(1).step_by(2).filter(|name| {
+            let ours = [".rs", ".md", ".toml", ".sh"].iter().any(|end| name.ends_with(end));
+            ours && name.contains('/') && !name.starts_with('/') && !name.contains(['*', ' '])
+        });
+        missing.extend(
+            named
+                .filter(|name| !root().join(name).is_file())
+                .map(|name| format!("{}: {name}", document.display())),
+        );
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 #[test]

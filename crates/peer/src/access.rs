@@ -80,10 +80,23 @@ impl Access {
             && self.holds.holds(&(repository.clone(), *digest))
     }
 
+    /// For how much longer both facts are believed; nothing if one is not known. Whoever passes
+    /// them on passes this on with them, so that they do not live anew elsewhere.
+    #[must_use]
+    pub fn fresh_for(&self, repository: &Repository, digest: &Digest, caller: &Caller) -> Duration {
+        let readable = self.readable.left(&(repository.clone(), CallerId::of(caller)));
+        readable.min(self.holds.left(&(repository.clone(), *digest)))
+    }
+
     /// The registry gave `digest` of `repository` to `caller`: both facts at once.
     pub fn granted(&self, repository: &Repository, digest: &Digest, caller: &Caller) {
         self.readable.learn((repository.clone(), CallerId::of(caller)));
         self.holds.learn((repository.clone(), *digest));
+    }
+
+    /// The registry does not serve `caller` in `repository` any more: it is asked again.
+    pub fn denied(&self, repository: &Repository, caller: &Caller) {
+        self.readable.forget(&(repository.clone(), CallerId::of(caller)));
     }
 
     /// Makes sure that `caller` may have blob `digest` of `repository`, by one HEAD in the
@@ -111,6 +124,22 @@ impl Access {
         drop(turn);
         lock(&self.asking).remove(&key);
         asked.map_err(Failure::from)
+    }
+
+    /// The length of blob `digest` of `repository`, in bytes, asked by a HEAD in the caller's name.
+    /// An answer is a grant.
+    ///
+    /// # Errors
+    /// What the registry answers the caller.
+    pub async fn length(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        caller: &Caller,
+    ) -> Result<u64, Failure> {
+        let told = self.registries.blob_head(repository, digest, caller).await?;
+        self.granted(repository, digest, caller);
+        Ok(told.length)
     }
 
     /// Asks the registry for a manifest in the caller's name. An answer is a grant.
@@ -146,7 +175,17 @@ impl<K: Hash + Eq> Facts<K> {
     }
 
     fn holds(&self, fact: &K) -> bool {
-        lock(&self.known).get(fact).is_some_and(|learned| learned.elapsed() < self.life)
+        !self.left(fact).is_zero()
+    }
+
+    /// For how much longer the fact is believed.
+    fn left(&self, fact: &K) -> Duration {
+        let learned = lock(&self.known).get(fact).copied();
+        learned.map_or(Duration::ZERO, |learned| self.life.saturating_sub(learned.elapsed()))
+    }
+
+    fn forget(&self, fact: &K) {
+        lock(&self.known).remove(fact);
     }
 
     fn learn(&self, fact: K) {
@@ -170,6 +209,10 @@ mod tests {
         let facts = Facts::new(Duration::from_millis(20));
         facts.learn("a");
         assert!(facts.holds(&"a"));
+        assert!(facts.left(&"a") <= Duration::from_millis(20));
+        facts.learn("c");
+        facts.forget(&"c");
+        assert!(!facts.holds(&"c"));
         assert!(!facts.holds(&"b"));
         std::thread::sleep(Duration::from_millis(30));
         assert!(!facts.holds(&"a"));

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use content::{Digest, Layout, SignedStatement, Statement, TaskId, Verifier};
+use content::{Digest, Layout, PieceBook, SignedStatement, Statement, TaskId, Verifier};
 use store::Store;
 use wire::control::Priority;
 use wire::data::KnownPeer;
@@ -15,8 +15,9 @@ use wire::request::Kind;
 
 use crate::failure::Failure;
 use crate::hashing;
-use crate::live::{LiveTask, lock};
+use crate::live::{self, LiveTask, lock};
 use crate::metrics::{Metrics, Source};
+use crate::peers::Peers;
 use crate::plan::Plan;
 use crate::reader::{Eagerness, Reader};
 
@@ -32,11 +33,8 @@ struct Inner {
     plan: Arc<dyn Plan>,
     metrics: Metrics,
     live: Mutex<HashMap<TaskId, Arc<LiveTask>>>,
-    peers: Mutex<HashMap<TaskId, Vec<KnownPeer>>>,
+    peers: Mutex<Peers>,
 }
-
-/// So many peers are remembered for a task, to turn to when the supernode is away.
-const KNOWN_PEERS: usize = 32;
 
 impl Engine {
     /// An engine over `store`, which believes what `verifier`'s keys signed and gets missing
@@ -48,6 +46,8 @@ impl Engine {
         plan: Arc<dyn Plan>,
         metrics: Metrics,
     ) -> Self {
+        let told = Arc::clone(&plan);
+        store.on_loss(move |task, pieces| told.lost(task, pieces));
         Self {
             inner: Arc::new(Inner {
                 store,
@@ -176,7 +176,7 @@ impl Engine {
     /// Begins the one SHA-256 pass over the task, if it has not begun.
     pub fn hash(&self, live: &Arc<LiveTask>, expected: Option<Digest>) {
         if live.begin_hashing() {
-            tokio::spawn(hashing::follow(Arc::clone(live), expected));
+            tokio::spawn(hashing::follow(self.clone(), Arc::clone(live), expected));
         }
     }
 
@@ -193,41 +193,107 @@ impl Engine {
         self.inner.metrics.received(Source::Store, stored);
     }
 
-    /// Takes a task out of memory and, if its bytes are wrong, off the disk.
+    /// Takes a task out of memory and, if its bytes are wrong, off the disk. Who waits for it learns
+    /// why before the bytes go.
     pub fn fail(&self, id: &TaskId, failure: Failure, drop_bytes: bool) {
-        let live = lock(&self.inner.live).remove(id);
-        if let Some(live) = live {
-            live.fail(failure);
+        let mut live = lock(&self.inner.live);
+        if let Some(task) = live.remove(id) {
+            task.fail(failure);
         }
-        if drop_bytes && let Err(error) = self.inner.store.remove(id) {
+        if drop_bytes {
+            self.drop_bytes(id);
+        }
+    }
+
+    /// The same for a task whose bytes proved wrong, unless another has taken its place. Whoever asks
+    /// for it from now on begins with nothing, and what still comes in goes nowhere.
+    pub(crate) fn discard(&self, task: &Arc<LiveTask>, failure: Failure) {
+        let mut live = lock(&self.inner.live);
+        task.fail(failure);
+        if live.get(&task.id()).is_some_and(|present| Arc::ptr_eq(present, task)) {
+            live.remove(&task.id());
+            self.drop_bytes(&task.id());
+        }
+    }
+
+    fn drop_bytes(&self, id: &TaskId) {
+        if let Err(error) = self.inner.store.remove(id) {
             tracing::warn!(task = %id, %error, "a failed task could not be removed");
         }
     }
 
-    /// Lets go of tasks that nobody reads, fetches or serves any more.
+    /// Removes a task, whoever uses it; who reads it is told.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn remove(&self, id: &TaskId) -> Result<bool, store::StoreError> {
+        let live = lock(&self.inner.live).remove(id);
+        if let Some(live) = live {
+            live.fail(Failure::new(Kind::Other, "the operator removed it from the store"));
+        }
+        self.inner.store.remove(id)
+    }
+
+    /// Lets go of tasks that nobody reads, fetches or serves any more, so that they may be evicted.
     pub fn sweep(&self) {
-        lock(&self.inner.live).retain(|_, task| {
+        self.inner.sweep();
+    }
+
+    /// The tasks that somebody reads and that are not all here.
+    pub(crate) fn wanted(&self) -> Vec<Arc<LiveTask>> {
+        let live: Vec<_> = lock(&self.inner.live).values().cloned().collect();
+        live.into_iter().filter(|task| task.want().is_some() && !task.local().is_full()).collect()
+    }
+
+    /// Whether a task is in memory: read, fetched or served, or was a moment ago.
+    #[must_use]
+    pub fn is_live(&self, id: &TaskId) -> bool {
+        lock(&self.inner.live).contains_key(id)
+    }
+
+    /// What is believed of a stored task's pieces, without taking it into memory: a handle that is
+    /// kept would keep it from being evicted.
+    #[must_use]
+    pub fn book(&self, stored: &store::Task) -> PieceBook {
+        let live = lock(&self.inner.live).get(&stored.id()).map(|live| live.book());
+        live.unwrap_or_else(|| live::book(stored, &self.verifier()))
+    }
+
+    /// Remembers that a node was seen to have pieces of a task.
+    pub fn saw_peer(&self, id: TaskId, peer: KnownPeer) {
+        lock(&self.inner.peers).saw(id, peer);
+    }
+
+    /// Remembers that there is a node.
+    pub fn met(&self, peer: KnownPeer) {
+        lock(&self.inner.peers).meet(peer);
+    }
+
+    /// The nodes that may have pieces of a task, likeliest first.
+    #[must_use]
+    pub fn known_peers(&self, id: &TaskId) -> Vec<KnownPeer> {
+        lock(&self.inner.peers).of(id)
+    }
+
+    /// The nodes that were seen last.
+    #[must_use]
+    pub fn neighbours(&self) -> Vec<KnownPeer> {
+        lock(&self.inner.peers).neighbours()
+    }
+}
+
+impl Inner {
+    fn sweep(&self) {
+        lock(&self.live).retain(|_, task| {
             let used = !task.is_idle(Arc::strong_count(task));
             if !used {
                 task.stop.cancel();
             }
             used
         });
-    }
-
-    /// Remembers that a node was seen to have pieces of a task.
-    pub fn saw_peer(&self, id: TaskId, peer: KnownPeer) {
-        let mut peers = lock(&self.inner.peers);
-        let known = peers.entry(id).or_default();
-        known.retain(|other| other.name != peer.name);
-        known.insert(0, peer);
-        known.truncate(KNOWN_PEERS);
-    }
-
-    /// The nodes that were seen to have pieces of a task, latest first.
-    #[must_use]
-    pub fn known_peers(&self, id: &TaskId) -> Vec<KnownPeer> {
-        lock(&self.inner.peers).get(id).cloned().unwrap_or_default()
+        let live = lock(&self.live);
+        let known = |id: &TaskId| live.contains_key(id) || self.store.task(id).is_some();
+        lock(&self.peers).retain(known);
     }
 }
 

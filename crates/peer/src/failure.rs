@@ -22,6 +22,13 @@ impl Failure {
         Self { kind, message: message.into(), said: None }
     }
 
+    /// Whether a registry does not serve this caller, or does not any more.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        let status = self.said.as_ref().map(|said| said.status);
+        self.kind == Kind::Refused && matches!(status, Some(401 | 403))
+    }
+
     /// Whether trying again later may help, without the asker changing anything.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -60,6 +67,18 @@ impl From<Failure> for request::Failure {
 impl From<request::Failure> for Failure {
     fn from(told: request::Failure) -> Self {
         Self { kind: told.kind(), message: told.message, said: told.said }
+    }
+}
+
+/// A page of a registry, to be handed through to the client.
+#[must_use]
+pub fn passed(page: registry::Passed) -> Said {
+    let header = |(name, value)| Header { name, value };
+    let media_type = page.content_type.map(|value| ("content-type".to_owned(), value));
+    Said {
+        status: u32::from(page.status),
+        headers: media_type.into_iter().chain(page.headers).map(header).collect(),
+        body: page.body.to_vec(),
     }
 }
 

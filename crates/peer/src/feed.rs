@@ -5,16 +5,14 @@
 //! Either way a task has at most one stream from the origin, opened once when its length is learned
 //! and read on from there.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 use content::statement::Said;
 use content::{Attestor, Layout, PieceIndex, PieceSet, Provisional, Statement, TaskId, Unverified};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use registry::{Caller, Registries};
+use registry::{Caller, Registries, RequestId};
 use tokio::sync::{OnceCell, mpsc, watch};
 use wire::control::Priority;
 use wire::request::Kind;
@@ -22,9 +20,10 @@ use wire::request::Kind;
 use crate::access::CallerId;
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::live::{End, LiveTask, lock};
+use crate::keeping::Keeping;
+use crate::live::{LiveTask, lock};
 use crate::metrics::Source;
-use crate::origin::{Origin, OriginStream};
+use crate::origin::{Origin, OriginStream, RegistryOrigin};
 use crate::reader::Eagerness;
 
 /// What bytes from the origin are to this process.
@@ -41,7 +40,11 @@ pub enum Belief {
 pub enum FeedEvent {
     /// A piece came and is stored.
     Piece(TaskId, PieceIndex),
-    /// The origin failed the task.
+    /// The origin does not serve a caller any more that it served before: what was granted to it
+    /// is to be asked again.
+    Denied(RegistryOrigin),
+    /// Nobody could say what the task is. (One that has begun tells its failure itself:
+    /// [`LiveTask::end`].)
     Failed(TaskId, Failure),
 }
 
@@ -62,16 +65,32 @@ struct Inner {
 /// One task's stream.
 struct Feed {
     id: TaskId,
-    described: OnceCell<Arc<LiveTask>>,
+    /// Held while the origin is asked what the task is. The answer is not kept here: a handle to the
+    /// task would keep it from being evicted.
+    describing: tokio::sync::Mutex<()>,
     /// Who the origin first gave it to.
     granted_to: OnceCell<CallerId>,
     /// Who may read it at the origin, the latest asker last.
-    origins: Mutex<Vec<Origin>>,
-    open: tokio::sync::Mutex<Option<OriginStream>>,
+    askers: Mutex<Vec<Asker>>,
+    open: tokio::sync::Mutex<Option<Open>>,
     need: watch::Sender<Need>,
     /// How many wait for all of it, whatever the scheduler needs.
     inline: AtomicUsize,
     running: Mutex<bool>,
+}
+
+/// An open stream, and in whose name it was asked for.
+struct Open {
+    origin: Origin,
+    stream: OriginStream,
+}
+
+/// Somebody who may read a task at its origin.
+#[derive(Clone)]
+struct Asker {
+    origin: Origin,
+    /// The request by which that was learned.
+    request: Option<RequestId>,
 }
 
 /// What is needed of a task from the origin.
@@ -85,7 +104,7 @@ pub struct Need {
 
 /// So many askers of one task are remembered, to go on in another's name when one's credential
 /// ends.
-const ORIGINS: usize = 8;
+const ASKERS: usize = 8;
 
 impl Feeds {
     /// Streams into `engine`; what happens is told through `events`.
@@ -112,9 +131,12 @@ impl Feeds {
             return Ok(live);
         }
         let feed = self.feed(id, origin.clone());
-        let described =
-            feed.described.get_or_try_init(|| self.ask(&feed, &origin)).await.map(Arc::clone);
-        if described.is_err() {
+        let _asking = feed.describing.lock().await;
+        if let Some(live) = self.inner.engine.live(&id) {
+            return Ok(live);
+        }
+        let described = self.inner.ask(&feed, &origin).await;
+        if described.is_err() && self.inner.is_present(&feed) {
             lock(&self.inner.feeds).remove(&id);
         }
         described
@@ -190,7 +212,8 @@ impl Feeds {
     #[must_use]
     pub fn origins(&self, id: &TaskId) -> Vec<Origin> {
         let feed = lock(&self.inner.feeds).get(id).map(Arc::clone);
-        feed.map(|feed| lock(&feed.origins).clone()).unwrap_or_default()
+        let askers = feed.map(|feed| lock(&feed.askers).clone()).unwrap_or_default();
+        askers.into_iter().map(|asker| asker.origin).collect()
     }
 
     /// Forgets a task's origins and their credentials.
@@ -205,21 +228,21 @@ impl Feeds {
         let feed = feeds.entry(id).or_insert_with(|| {
             Arc::new(Feed {
                 id,
-                described: OnceCell::new(),
+                describing: tokio::sync::Mutex::default(),
                 granted_to: OnceCell::new(),
-                origins: Mutex::default(),
+                askers: Mutex::default(),
                 open: tokio::sync::Mutex::default(),
                 need: watch::Sender::default(),
                 inline: AtomicUsize::new(0),
                 running: Mutex::default(),
             })
         });
-        let mut origins = lock(&feed.origins);
-        origins.push(origin);
-        if origins.len() > ORIGINS {
-            origins.remove(0);
+        let mut askers = lock(&feed.askers);
+        askers.push(Asker { origin, request: RequestId::current() });
+        if askers.len() > ASKERS {
+            askers.remove(0);
         }
-        drop(origins);
+        drop(askers);
         Arc::clone(feed)
     }
 
@@ -234,31 +257,70 @@ impl Feeds {
         stream: OriginStream,
     ) -> Result<Arc<LiveTask>, Failure> {
         let feed = self.feed(id, origin.clone());
+        let _asking = feed.describing.lock().await;
         if let Some(live) = self.inner.engine.live(&id) {
             return Ok(live);
         }
-        let described = feed.described.get_or_try_init(|| self.begin(&feed, &origin, stream)).await;
-        described.map(Arc::clone)
+        self.inner.begin(&feed, &origin, stream).await
     }
 
-    async fn ask(&self, feed: &Feed, origin: &Origin) -> Result<Arc<LiveTask>, Failure> {
-        let stream = OriginStream::open(&self.inner.registries, origin, 0).await?;
+    /// Forgets the origins of tasks that nobody reads, fetches or serves any more, and the
+    /// credentials with them: whoever asks again brings them again.
+    pub fn sweep(&self) {
+        let engine = &self.inner.engine;
+        lock(&self.inner.feeds).retain(|id, feed| {
+            Arc::strong_count(feed) > 1 || *lock(&feed.running) || engine.is_live(id)
+        });
+    }
+}
+
+impl Inner {
+    /// Whether the feed is its task's still: one that was forgotten has no say any more.
+    fn is_present(&self, feed: &Arc<Feed>) -> bool {
+        lock(&self.feeds).get(&feed.id).is_some_and(|present| Arc::ptr_eq(present, feed))
+    }
+
+    async fn ask(&self, feed: &Arc<Feed>, origin: &Origin) -> Result<Arc<LiveTask>, Failure> {
+        let stream = OriginStream::open(&self.registries, origin, 0).await?;
         self.begin(feed, origin, stream).await
     }
 
     async fn begin(
         &self,
-        feed: &Feed,
+        feed: &Arc<Feed>,
         origin: &Origin,
         stream: OriginStream,
     ) -> Result<Arc<LiveTask>, Failure> {
         let layout = Layout::for_length(stream.total())
             .map_err(|error| Failure::new(Kind::Origin, error.to_string()))?;
-        let live = self.inner.engine.create(feed.id, layout, stream.media_type())?;
-        *feed.open.lock().await = Some(stream);
+        let live = self.engine.create(feed.id, layout, stream.media_type())?;
+        *feed.open.lock().await = Some(Open { origin: origin.clone(), stream });
+        // It may have been forgotten meanwhile, with a former attempt at the task.
+        lock(&self.feeds).entry(feed.id).or_insert_with(|| Arc::clone(feed));
         let _ = feed.granted_to.set(CallerId::of(origin.caller()));
         Ok(live)
     }
+
+    /// The task of a feed that is to run. One that was evicted meanwhile is described again.
+    async fn task_of(&self, feed: &Arc<Feed>) -> Result<Arc<LiveTask>, Failure> {
+        let _asking = feed.describing.lock().await;
+        if let Some(live) = self.engine.live(&feed.id) {
+            return Ok(live);
+        }
+        let mut failure = nowhere();
+        let askers = lock(&feed.askers).clone();
+        for Asker { origin, request } in askers.into_iter().rev() {
+            match RequestId::scope(request, self.ask(feed, &origin)).await {
+                Ok(live) => return Ok(live),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+}
+
+fn nowhere() -> Failure {
+    Failure::new(Kind::Origin, "nobody said where the task comes from")
 }
 
 impl std::fmt::Debug for Feeds {
@@ -285,24 +347,42 @@ impl Drop for Waiting {
 
 /// Streams what is needed until nothing is.
 async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
-    let Some(live) = inner.engine.live(&feed.id) else {
-        return;
-    };
     loop {
+        if !inner.is_present(&feed) {
+            *lock(&feed.running) = false;
+            return;
+        }
+        // Looked up anew each time: a task that failed may have begun again.
+        let live = match inner.task_of(&feed).await {
+            Ok(live) => live,
+            Err(failure) => {
+                *lock(&feed.running) = false;
+                failed(&inner, &feed, failure);
+                return;
+            }
+        };
         let streamed = stream(&inner, &feed, &live).await;
         // Deciding to stop and being told of a new need must not cross.
         let mut running = lock(&feed.running);
         if let Err(failure) = streamed {
             *running = false;
-            live.fail(failure.clone());
-            // Nobody listens only when the process ends.
-            let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
+            live.fail(failure);
             return;
         }
-        if next(&feed, &live, 0).is_none() {
+        // A task that failed lacks all its bytes; it is for those who ask again to begin it again.
+        let over = live.has_failed() && !inner.engine.is_live(&feed.id);
+        if over || next(&feed, &live, 0).is_none() {
             *running = false;
             return;
         }
+    }
+}
+
+/// Tells of a failure, unless it is that of a former life of the task.
+fn failed(inner: &Inner, feed: &Arc<Feed>, failure: Failure) {
+    if inner.is_present(feed) {
+        // Nobody listens only when the process ends.
+        let _ = inner.events.send(FeedEvent::Failed(feed.id, failure));
     }
 }
 
@@ -310,91 +390,46 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let layout = live.layout();
     let size = layout.piece_size().bytes();
     let mut open = feed.open.lock().await.take();
-    let mut position = open.as_ref().map_or(0, |stream| layout_position(stream, size));
+    let mut position = open.as_ref().map_or(0, |open| layout_position(&open.stream, size));
+    let mut last = nowhere();
     inner.engine.hash(live, None);
     // What has come is kept while the next piece comes: neither waits for the other.
-    let mut keeping = Keeping { running: FuturesUnordered::new(), pieces: BTreeSet::new() };
+    let mut keeping = Keeping::new();
     while let Some(index) = next(feed, live, position) {
-        if let End::Failed(failure) = &*live.end().borrow() {
-            return Err(failure.clone());
+        if live.is_over() {
+            return Err(live.why_stopped().await);
         }
         if keeping.has(index) {
             keeping.all().await?;
             continue;
         }
         let start = u64::from(index) * size;
-        let taken = async {
-            let mut stream = match open.take() {
-                Some(stream) if stream.at() == start => stream,
-                _ => reopen(inner, feed, start, layout.length()).await?,
-            };
-            let bytes = stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await?;
-            Ok((stream, bytes))
+        let mut reading = match open.take() {
+            Some(open) if open.stream.at() == start => open,
+            _ => reopen(inner, feed, start, layout.length(), &last).await?,
         };
-        let (stream, bytes) = match keeping.during(taken).await {
-            Ok(taken) => taken,
+        let taking = reading.stream.take(usize::try_from(size).unwrap_or(usize::MAX));
+        let bytes = match keeping.during(taking).await? {
+            Ok(bytes) => bytes,
+            Err(failure) if failure.is_denial() => {
+                // A credential ended on the way; another asker's may be good still.
+                turn_away(inner, feed, &reading.origin);
+                last = failure;
+                continue;
+            }
             Err(failure) => {
                 keeping.all().await?;
                 return Err(failure);
             }
         };
+        if live.is_over() {
+            return Err(live.why_stopped().await);
+        }
         keeping.begin(index, keep_and_tell(inner, feed, live, index, bytes)).await?;
         position = index + 1;
-        open = (position < layout.pieces()).then_some(stream);
+        open = (position < layout.pieces()).then_some(reading);
     }
     keeping.all().await
-}
-
-/// Pieces that have come and are not stored yet.
-struct Keeping<F> {
-    running: FuturesUnordered<F>,
-    pieces: BTreeSet<PieceIndex>,
-}
-
-/// So many pieces at most wait to be stored: a disk slower than the origin slows the origin down.
-const KEEPING: usize = 4;
-
-impl<F: Future<Output = Result<PieceIndex, Failure>>> Keeping<F> {
-    fn has(&self, index: PieceIndex) -> bool {
-        self.pieces.contains(&index)
-    }
-
-    async fn begin(&mut self, index: PieceIndex, keep: F) -> Result<(), Failure> {
-        while self.running.len() >= KEEPING {
-            self.one().await?;
-        }
-        self.pieces.insert(index);
-        self.running.push(keep);
-        Ok(())
-    }
-
-    /// Does something else meanwhile.
-    async fn during<T>(
-        &mut self,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return done,
-                kept = self.one(), if !self.running.is_empty() => kept?,
-            }
-        }
-    }
-
-    async fn one(&mut self) -> Result<(), Failure> {
-        if let Some(kept) = self.running.next().await {
-            self.pieces.remove(&kept?);
-        }
-        Ok(())
-    }
-
-    async fn all(&mut self) -> Result<(), Failure> {
-        while !self.running.is_empty() {
-            self.one().await?;
-        }
-        Ok(())
-    }
 }
 
 async fn keep_and_tell(
@@ -408,6 +443,22 @@ async fn keep_and_tell(
     // Nobody listens only when the process ends.
     let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
     Ok(index)
+}
+
+/// The origin serves this asker no more: it is not asked in its name again, and what the asker was
+/// granted is no longer believed.
+fn turn_away(inner: &Inner, feed: &Feed, origin: &Origin) {
+    let Origin::Registry(denied) = origin else {
+        return;
+    };
+    let id = CallerId::of(&denied.caller);
+    lock(&feed.askers).retain(|other| match &other.origin {
+        Origin::Registry(other) => {
+            other.repository != denied.repository || CallerId::of(&other.caller) != id
+        }
+        Origin::Url { .. } => true,
+    });
+    let _ = inner.events.send(FeedEvent::Denied(denied.clone()));
 }
 
 fn layout_position(stream: &OriginStream, size: u64) -> PieceIndex {
@@ -439,13 +490,15 @@ async fn reopen(
     feed: &Feed,
     start: u64,
     length: u64,
-) -> Result<OriginStream, Failure> {
-    let origins = lock(&feed.origins).clone();
-    let mut failure = Failure::new(Kind::Origin, "nobody said where the task comes from");
+    last: &Failure,
+) -> Result<Open, Failure> {
+    let askers = lock(&feed.askers).clone();
+    let mut failure = last.clone();
     // The latest asker's credential is the likeliest to be good still.
-    for origin in origins.iter().rev() {
-        match OriginStream::open(&inner.registries, origin, start).await {
-            Ok(stream) if stream.total() == length => return Ok(stream),
+    for Asker { origin, request } in askers.into_iter().rev() {
+        let opened = OriginStream::open(&inner.registries, &origin, start);
+        match RequestId::scope(request, opened).await {
+            Ok(stream) if stream.total() == length => return Ok(Open { origin, stream }),
             Ok(stream) => {
                 failure = Failure::new(
                     Kind::Origin,
@@ -455,7 +508,12 @@ async fn reopen(
                     ),
                 );
             }
-            Err(error) => failure = error,
+            Err(error) => {
+                if error.is_denial() {
+                    turn_away(inner, feed, &origin);
+                }
+                failure = error;
+            }
         }
     }
     Err(failure)
@@ -483,6 +541,10 @@ async fn keep(
             let (_, signed) = Statement::sign(said, attestor.signer());
             live.learn_signed(signed, &inner.engine.verifier())?;
             live.put(piece, Source::Origin).await
+        }
+        // A supernode signed this piece's digest before it went away: no need to wait for the whole.
+        Belief::Provisional if live.book().digest(index).is_some() => {
+            live.put(live.book().verify(index, bytes)?, Source::Origin).await
         }
         Belief::Provisional => {
             let piece =

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use content::{PieceIndex, PieceProof, PieceSet, Run, Unverified, Verified};
+use bytes::{Bytes, BytesMut};
+use content::{PieceIndex, PieceProof, PieceSet, Provisional, Run, Unverified, Verified};
 use transport::{Connection, Stream, TransportError};
 use wire::SignedTicket;
 use wire::control::{Outcome, Priority};
@@ -21,9 +22,10 @@ use crate::metrics::{Metrics, Source};
 /// frees the node's own resources.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// A parent must send at least so many bytes a second, averaged over a piece, or it has stalled:
-/// one byte a second is as good as none.
-const SLOWEST: u64 = 16 * 1024;
+/// A piece for which a parent was waited for so long in all has stalled too: one byte a second is as
+/// good as none. Our own slowness does not count. It is shorter than the supernode's patience with a
+/// lease, so that the receiver speaks before it is taken for dead.
+const PIECE_WITHIN: Duration = Duration::from_secs(12);
 
 /// What to ask a parent for.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct Ask {
     pub priority: Priority,
     /// The id under which logs tell of it.
     pub request_id: String,
+    /// Whether pieces whose digests nobody signed are taken too, as provisional ones.
+    pub unsigned: bool,
 }
 
 /// What came of it.
@@ -103,9 +107,16 @@ impl Transfer<'_> {
         };
         let mut stream = within(SILENCE, connection.open_bulk(&request)).await?;
         for index in ask.run.iter() {
-            let piece = self.piece(&mut stream, index).await?;
-            let length = piece.bytes().len() as u64;
-            self.live.put(piece, self.source).await.map_err(|_| Outcome::Receiver)?;
+            let (length, proof) = self.header(&mut stream, index).await?;
+            let signed = self.live.book().digest(index).is_some();
+            let kept = if ask.unsigned && !signed {
+                let piece = self.unsigned(&mut stream, index, length).await?;
+                self.live.put_provisional(piece, self.source).await
+            } else {
+                let piece = self.piece(&mut stream, index, proof).await?;
+                self.live.put(piece, self.source).await
+            };
+            kept.map_err(|_| Outcome::Receiver)?;
             self.pieces.insert(index);
             self.bytes += length;
         }
@@ -113,8 +124,12 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// The next piece on the stream, which must be piece `index`.
-    async fn piece(&mut self, stream: &mut Stream, index: PieceIndex) -> Result<Verified, Outcome> {
+    /// What comes before piece `index`: its length and its proof.
+    async fn header(
+        &self,
+        stream: &mut Stream,
+        index: PieceIndex,
+    ) -> Result<(u64, PieceProof), Outcome> {
         let header: PieceHeader =
             within(SILENCE, stream.recv()).await?.ok_or(Outcome::Unreachable)?;
         match header.verdict() {
@@ -130,24 +145,61 @@ impl Transfer<'_> {
             return Err(Outcome::WrongBytes);
         }
         let proof = PieceProof::from_bytes(length, &header.proof).ok_or(Outcome::WrongBytes)?;
+        Ok((length, proof))
+    }
+
+    /// The bytes of piece `index`, each 64 KiB checked as it arrives.
+    async fn piece(
+        &self,
+        stream: &mut Stream,
+        index: PieceIndex,
+        proof: PieceProof,
+    ) -> Result<Verified, Outcome> {
         let mut receiving =
             self.live.book().receive(index, proof).map_err(|mismatch| match mismatch {
                 content::Mismatch::Unknown(_) => Outcome::Receiver,
                 _ => Outcome::WrongBytes,
             })?;
-        let deadline = SILENCE + Duration::from_secs(length / SLOWEST);
-        let body = async {
-            while receiving.missing() > 0 {
-                let bytes = within(SILENCE, stream.recv_bytes(receiving.missing()))
-                    .await?
-                    .ok_or(Outcome::Unreachable)?;
-                self.limiter.take(bytes.len()).await;
-                receiving.push(&Unverified::new(bytes)).map_err(|_| Outcome::WrongBytes)?;
-            }
-            Ok(())
-        };
-        tokio::time::timeout(deadline, body).await.map_err(|_| Outcome::Stalled)??;
+        let mut patience = PIECE_WITHIN;
+        while receiving.missing() > 0 {
+            let bytes = self.bytes(stream, receiving.missing(), &mut patience).await?;
+            receiving.push(&Unverified::new(bytes)).map_err(|_| Outcome::WrongBytes)?;
+        }
         receiving.finish().map_err(|_| Outcome::WrongBytes)
+    }
+
+    /// The bytes of a piece whose digest nobody signed.
+    async fn unsigned(
+        &self,
+        stream: &mut Stream,
+        index: PieceIndex,
+        length: u64,
+    ) -> Result<Provisional, Outcome> {
+        let length_here = usize::try_from(length).map_err(|_| Outcome::Receiver)?;
+        let mut whole = BytesMut::with_capacity(length_here);
+        let mut patience = PIECE_WITHIN;
+        while whole.len() < length_here {
+            let missing = length_here - whole.len();
+            whole.extend_from_slice(&self.bytes(stream, missing, &mut patience).await?);
+        }
+        let bytes = Unverified::new(whole.freeze());
+        Provisional::new(self.live.id(), self.live.layout(), index, bytes)
+            .ok_or(Outcome::WrongBytes)
+    }
+
+    /// Some bytes, within the node's limit; the wait for them is taken from `patience`.
+    async fn bytes(
+        &self,
+        stream: &mut Stream,
+        most: usize,
+        patience: &mut Duration,
+    ) -> Result<Bytes, Outcome> {
+        let asked = Instant::now();
+        let bytes = within(SILENCE.min(*patience), stream.recv_bytes(most)).await?;
+        *patience = patience.saturating_sub(asked.elapsed());
+        let bytes = bytes.ok_or(Outcome::Unreachable)?;
+        self.limiter.take(bytes.len()).await;
+        Ok(bytes)
     }
 }
 

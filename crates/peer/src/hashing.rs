@@ -9,6 +9,7 @@ use std::sync::Arc;
 use content::{BlobHasher, Digest, PieceIndex, Whole};
 use wire::request::Kind;
 
+use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::live::{End, LiveTask, blocking};
 
@@ -16,7 +17,7 @@ use crate::live::{End, LiveTask, blocking};
 const BATCH: u32 = 16;
 
 /// Follows the task to its end, or until it is stopped.
-pub(crate) async fn follow(live: Arc<LiveTask>, expected: Option<Digest>) {
+pub(crate) async fn follow(engine: Engine, live: Arc<LiveTask>, expected: Option<Digest>) {
     if !matches!(*live.end().borrow(), End::Open) {
         return;
     }
@@ -28,6 +29,8 @@ pub(crate) async fn follow(live: Arc<LiveTask>, expected: Option<Digest>) {
                 let live = Arc::clone(&live);
                 blocking(move || live.complete(&whole)).await;
             }
+            // What does not match is worth nothing, whoever sent it.
+            Err(failure) if failure.kind == Kind::Mismatch => engine.discard(&live, failure),
             Err(failure) => live.fail(failure),
         }
     }
@@ -43,14 +46,7 @@ async fn pass(live: &Arc<LiveTask>, expected: Option<Digest>) -> Result<Whole, F
             .await
             .map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
     }
-    match Whole::prove(live.id(), expected, layout.length(), state.0) {
-        Ok(whole) => Ok(whole),
-        Err(mismatch) => {
-            // What does not match is worth nothing, whoever sent it.
-            live.stored().drop_all();
-            Err(mismatch.into())
-        }
-    }
+    Ok(Whole::prove(live.id(), expected, layout.length(), state.0)?)
 }
 
 /// Hashes what is here after `next`, at most a batch.

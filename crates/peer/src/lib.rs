@@ -8,23 +8,32 @@
 //! - [`live`]: what is known of it and who waits; [`demand`]: what they want together;
 //!   [`plan`]: who gets what is missing;
 //! - [`feed`], [`origin`]: from the registry; [`fetch`]: from a peer;
-//! - `hashing`: the one SHA-256 pass; [`serve`]: to others.
+//! - `hashing`: the one SHA-256 pass; [`serve`]: to others, within [`slots`]; [`peers`]: who they are;
+//! - [`upkeep`]: what is to be done now and then, [`scrub`] among it; [`cache`]: what an operator asks
+//!   of the store.
 
 pub mod access;
+pub mod cache;
 pub mod demand;
+mod drain;
 pub mod engine;
 pub mod failure;
 pub mod feed;
 pub mod fetch;
 mod hashing;
+mod keeping;
 pub mod limits;
 pub mod live;
 pub mod metrics;
 pub mod origin;
+pub mod peers;
 pub mod plan;
 pub mod reader;
+pub mod scrub;
 pub mod serve;
+pub mod slots;
 pub mod turns;
+pub mod upkeep;
 
 pub use access::Access;
 pub use demand::Want;
@@ -34,3 +43,5 @@ pub use live::{End, LiveTask};
 pub use metrics::{Metrics, Source};
 pub use plan::{NoPlan, Plan};
 pub use reader::{Eagerness, Reader};
+pub use slots::Slots;
+pub use upkeep::{StoreOptions, Upkeep};

@@ -21,6 +21,18 @@ use crate::failure::Failure;
 use crate::metrics::{Metrics, Source};
 use crate::plan::Plan;
 
+/// What a supernode once signed of a stored task's pieces, as far as it is believed.
+pub(crate) fn book(stored: &store::Task, verifier: &Verifier) -> PieceBook {
+    let mut book = PieceBook::new(stored.id(), stored.layout());
+    for statement in stored.statements() {
+        // A statement of a former key or of another cut tells nothing any more.
+        if let Ok(statement) = statement.believe(verifier) {
+            let _ = book.learn(&statement);
+        }
+    }
+    book
+}
+
 /// How a task ended, if it has.
 #[derive(Clone, Debug)]
 pub enum End {
@@ -41,6 +53,7 @@ pub struct LiveTask {
     plan: Arc<dyn Plan>,
     metrics: Metrics,
     hashing: AtomicBool,
+    watched: AtomicBool,
     pub(crate) stop: CancellationToken,
 }
 
@@ -52,13 +65,7 @@ impl LiveTask {
         plan: Arc<dyn Plan>,
         metrics: Metrics,
     ) -> Arc<Self> {
-        let mut book = PieceBook::new(stored.id(), stored.layout());
-        for statement in stored.statements() {
-            // A statement of a former key or of another cut tells nothing any more.
-            if let Ok(statement) = statement.believe(verifier) {
-                let _ = book.learn(&statement);
-            }
-        }
+        let book = book(&stored, verifier);
         let end = if stored.is_complete() { End::Whole } else { End::Open };
         Arc::new(Self {
             stored,
@@ -68,6 +75,7 @@ impl LiveTask {
             plan,
             metrics,
             hashing: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
             stop: CancellationToken::new(),
         })
     }
@@ -76,6 +84,13 @@ impl LiveTask {
     pub(crate) fn begin_hashing(&self) -> bool {
         let open = matches!(*self.end.borrow(), End::Open);
         open && !self.hashing.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether the caller is the one who follows the task's end for others; true once for each time
+    /// that the task is in memory.
+    #[must_use]
+    pub fn begin_watching(&self) -> bool {
+        !self.watched.swap(true, Ordering::Relaxed)
     }
 
     /// Whether nobody uses the task, given how many references to it there are: the engine's own,
@@ -240,8 +255,7 @@ impl LiveTask {
     }
 
     fn replan(self: &Arc<Self>) {
-        let want = self.want();
-        self.plan.wanted(self, want);
+        self.plan.wanted(self);
     }
 
     /// All of it was hashed and matched: provisional pieces become pieces, and readers get the end.
@@ -265,10 +279,22 @@ impl LiveTask {
         self.stop.cancel();
     }
 
+    /// Whether all of it was here and matched, in this run or an earlier one.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        matches!(*self.end.borrow(), End::Whole)
+    }
+
     /// Whether it came to nothing.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         matches!(*self.end.borrow(), End::Failed(_))
+    }
+
+    /// Whether nothing more is to be brought: it is about to fail, has failed, or was let go of.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// Waits until the whole was hashed and matched.
@@ -289,6 +315,20 @@ impl LiveTask {
         }
     }
 
+    /// Why the task's bytes cannot be had: because it failed, or else `seen`. A task that fails is
+    /// removed and stopped too, and a reader may see that before it is told why.
+    pub(crate) async fn cause(&self, seen: impl Into<String>) -> Failure {
+        match tokio::time::timeout(TELL_WITHIN, self.until_whole()).await {
+            Ok(Err(failure)) => failure,
+            _ => Failure::new(Kind::Other, seen),
+        }
+    }
+
+    /// Why a task was stopped: the failure that is being told just now, if it is one.
+    pub(crate) async fn why_stopped(&self) -> Failure {
+        self.cause("nobody wants the task any more").await
+    }
+
     /// Waits until piece `index` is here, or the task failed.
     pub(crate) async fn until_local(&self, index: PieceIndex) -> Result<(), Failure> {
         let mut changes = self.changes();
@@ -306,7 +346,7 @@ impl LiveTask {
                 changed = end.changed() => changed.is_err(),
             };
             if gone {
-                return Err(Failure::new(Kind::Other, "the task was removed from the store"));
+                return Err(self.cause("the task was removed from the store").await);
             }
         }
     }
@@ -317,6 +357,9 @@ impl std::fmt::Debug for LiveTask {
         f.debug_struct("LiveTask").field("id", &self.id()).finish_non_exhaustive()
     }
 }
+
+/// A stopped task's failure is told within this time, if there is one.
+const TELL_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// One reader's part in the demand on a task. Dropping it takes the part back.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::demand::Want;
+use content::{PieceSet, TaskId};
+
 use crate::live::LiveTask;
 
 /// Gets missing pieces of a task from somewhere.
@@ -10,8 +11,14 @@ use crate::live::LiveTask;
 /// On a node that is the link to the supernode, and without one the node's own search; in a
 /// supernode nothing reads in order, and the scheduler asks the origin.
 pub trait Plan: Send + Sync + 'static {
-    /// The demand on a task changed; `None` when nobody wants it any more. Returns at once.
-    fn wanted(&self, task: &Arc<LiveTask>, want: Option<Want>);
+    /// The demand on a task changed ([`LiveTask::want`] tells what it is now). Returns at once.
+    fn wanted(&self, task: &Arc<LiveTask>);
+
+    /// Pieces that others may have been told of are here no more: evicted, removed, damaged, or
+    /// passed on without being kept. Returns at once.
+    fn lost(&self, task: TaskId, pieces: PieceSet) {
+        let _ = (task, pieces);
+    }
 }
 
 /// A plan that does nothing: readers get what others bring.
@@ -19,5 +26,5 @@ pub trait Plan: Send + Sync + 'static {
 pub struct NoPlan;
 
 impl Plan for NoPlan {
-    fn wanted(&self, _task: &Arc<LiveTask>, _want: Option<Want>) {}
+    fn wanted(&self, _task: &Arc<LiveTask>) {}
 }

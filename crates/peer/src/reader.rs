@@ -76,17 +76,12 @@ impl Reader {
             if self.is_last(index) {
                 self.until_whole().await?;
             }
-            let piece = self
-                .live
-                .read_local(index)
-                .await
-                .map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
-            let Some(piece) = piece else {
+            match self.live.read_local(index).await {
+                Ok(Some(piece)) => return Ok(Some(self.part(index, &piece))),
                 // It was here and is no more what it was; the plan fetches it again.
-                self.lost_again(index)?;
-                continue;
-            };
-            return Ok(Some(self.part(index, &piece)));
+                Ok(None) => self.lost_again(index)?,
+                Err(error) => return Err(self.live.cause(error.to_string()).await),
+            }
         }
         self.demand = None;
         Ok(None)

@@ -7,20 +7,23 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use content::{PieceProof, Verifier};
-use tokio::sync::Semaphore;
-use transport::{PeerIdentity, Stream, TransportError};
-use wire::data::{Describe, Description, Fetch, PieceHeader, Verdict};
+use transport::{Connection, PeerIdentity, Stream, TransportError};
+use wire::data::{Describe, Description, Fetch, KnownPeer, PieceHeader, Verdict};
 
 use crate::engine::Engine;
 use crate::limits::Limiter;
-use crate::live::LiveTask;
+use crate::live::{End, LiveTask};
+use crate::peers::reachable;
+use crate::slots::Slots;
 use crate::turns::{Turn, Turns};
 
 /// The most pieces that one request may ask for: a run is bounded, so that nobody holds a slot for
 /// long.
 const MAX_RUN: u32 = 256;
+
+/// A receiver that has not taken a piece after so long keeps a slot from others, and is given up.
+const TAKEN_WITHIN: Duration = Duration::from_secs(20);
 
 /// So many runs at a time share the uplink; the others wait their turn. One waits for its receiver
 /// now and then, so it takes a few to fill a link.
@@ -34,23 +37,18 @@ const STUCK: Duration = Duration::from_millis(250);
 pub struct Uploader {
     engine: Engine,
     verifier: Verifier,
-    slots: Semaphore,
+    slots: Slots,
     turns: Turns,
     limiter: Limiter,
 }
 
 impl Uploader {
-    /// Serves what `engine` holds: at most `slots` runs at once, at most `bytes_per_second` (0: no
-    /// limit).
+    /// Serves what `engine` holds: as many runs at once as there are `slots`, at most
+    /// `bytes_per_second` (0: no limit).
     #[must_use]
-    pub fn new(engine: Engine, verifier: Verifier, slots: usize, bytes_per_second: u64) -> Self {
-        Self {
-            engine,
-            verifier,
-            slots: Semaphore::new(slots),
-            turns: Turns::new(AT_ONCE),
-            limiter: Limiter::new(bytes_per_second),
-        }
+    pub fn new(engine: Engine, verifier: Verifier, slots: Slots, bytes_per_second: u64) -> Self {
+        let (turns, limiter) = (Turns::new(AT_ONCE), Limiter::new(bytes_per_second));
+        Self { engine, verifier, slots, turns, limiter }
     }
 
     /// Answers a request for a run of pieces.
@@ -70,7 +68,7 @@ impl Uploader {
         if ask.end < ask.first || ask.end - ask.first > MAX_RUN {
             return stream.send(&refusal(Verdict::Missing, ask.first)).await;
         }
-        let Ok(_slot) = self.slots.try_acquire() else {
+        let Some(_slot) = self.slots.take(&peer.name) else {
             return stream.send(&refusal(Verdict::Busy, ask.first)).await;
         };
         let mut turn = Some(self.turns.wait(ask.priority()).await);
@@ -87,10 +85,15 @@ impl Uploader {
                 length: piece.len() as u64,
                 proof: PieceProof::of(&piece).to_bytes(),
             };
-            stream.send(&header).await?;
             self.limiter.take(piece.len()).await;
             let length = piece.len() as u64;
-            send(stream, piece, &mut turn).await?;
+            let sending = async {
+                stream.send(&header).await?;
+                stream.send_bytes(piece).await
+            };
+            let sending = beside_others(sending, &mut turn);
+            let sent = tokio::time::timeout(TAKEN_WITHIN, sending).await;
+            sent.map_err(|_| TransportError::Timeout)??;
             self.engine.metrics().sent(length);
         }
         Ok(())
@@ -102,20 +105,36 @@ impl Uploader {
     /// If the asker goes away.
     pub async fn describe(
         &self,
-        peer: &PeerIdentity,
+        connection: &Connection,
         ask: Describe,
         stream: &mut Stream,
     ) -> Result<(), TransportError> {
+        let peer = connection.peer();
         let description = match self.admitted(peer, &ask.task, ask.ticket.as_ref()) {
-            Ok(live) => Description {
-                verdict: Verdict::Follows.into(),
-                statements: live.stored().statements().into_iter().map(Into::into).collect(),
-                pieces: live.present().to_bytes(),
-                peers: self.engine.known_peers(&live.id()),
-            },
+            Ok(live) => {
+                if !ask.address.is_empty() {
+                    let address = reachable(&ask.address, connection.remote());
+                    self.engine.met(KnownPeer { name: peer.name.clone(), address });
+                }
+                self.description(&live)
+            }
             Err(verdict) => Description { verdict: verdict.into(), ..Description::default() },
         };
         stream.send(&description).await
+    }
+
+    fn description(&self, live: &LiveTask) -> Description {
+        let present = live.present();
+        let provisional = live.local().len().saturating_sub(present.len());
+        Description {
+            verdict: Verdict::Follows.into(),
+            statements: live.stored().statements().into_iter().map(Into::into).collect(),
+            pieces: present.to_bytes(),
+            peers: self.engine.known_peers(&live.id()),
+            whole: matches!(*live.end().borrow(), End::Whole),
+            wanted: live.want().is_some(),
+            provisional,
+        }
     }
 
     /// The task, if the asker's ticket gives it to the asker. Without a ticket nobody learns even
@@ -140,13 +159,9 @@ impl Uploader {
     }
 }
 
-/// Sends a piece. Whoever takes it too slowly to fill the link lets others have a turn beside it.
-async fn send(
-    stream: &mut Stream,
-    piece: Bytes,
-    turn: &mut Option<Turn>,
-) -> Result<(), TransportError> {
-    let mut sending = pin!(stream.send_bytes(piece));
+/// Whoever takes a piece too slowly to fill the link lets others have a turn beside it.
+async fn beside_others<T>(sending: impl Future<Output = T>, turn: &mut Option<Turn>) -> T {
+    let mut sending = pin!(sending);
     if turn.is_some() {
         match tokio::time::timeout(STUCK, &mut sending).await {
             Ok(sent) => return sent,

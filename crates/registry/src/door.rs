@@ -17,6 +17,7 @@ use crate::USER_AGENT;
 use crate::address::Reach;
 use crate::config::RegistriesConfig;
 use crate::error::{ConfigError, Error};
+use crate::on_behalf::{RequestId, X_REQUEST_ID};
 use crate::proxy::Proxies;
 use crate::reply::Reply;
 use crate::resolver::{Denied, Resolver};
@@ -36,9 +37,11 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
-    /// A request without a body.
+    /// A request without a body, on behalf of whoever the running task works for.
     pub(crate) fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: HeaderMap::new(), private: HeaderMap::new(), form: None }
+        let id = RequestId::current().map(|id| (X_REQUEST_ID, id.header()));
+        let private = id.into_iter().collect();
+        Self { method, url, headers: HeaderMap::new(), private, form: None }
     }
 }
 
@@ -77,6 +80,9 @@ impl Door {
                 return Err(Error::Timeout { host, during });
             }
         };
+        let status = response.status().as_u16();
+        // Not the query: it may hold what opens a door.
+        tracing::debug!(%host, method = %ask.method, path = url.path(), status, "upstream answered");
         Reply::new(host, at_home, response, self.read_timeout)
     }
 }

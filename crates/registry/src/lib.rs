@@ -4,7 +4,7 @@
 //! supernode answers. Read it in this order:
 //!
 //! - [`config`]: which registries and URLs are admitted, and how each is reached;
-//! - [`names`], [`credential`], [`error`]: what is asked for, on whose behalf, and what can go wrong;
+//! - [`names`], [`credential`], [`on_behalf`], [`error`]: what is asked for, on whose behalf, and what can go wrong;
 //! - `address`, `resolver`, `proxy`, `tls`, `door`: one HTTP exchange, with the address policy in it;
 //! - `sites`, `redirect`, `retry`: from one exchange to an answer;
 //! - `auth`, `own`: challenges, tokens, and the credentials that we hold ourselves;
@@ -37,6 +37,7 @@ pub mod credential;
 pub mod error;
 pub mod manifest;
 pub mod names;
+pub mod on_behalf;
 pub mod page;
 pub mod registries;
 pub mod span;
@@ -48,6 +49,7 @@ pub use credential::{Caller, Credential, InvalidCredential};
 pub use error::{ConfigError, Error, Refusal};
 pub use manifest::{ManifestAnswer, ManifestMethod, ManifestRequest};
 pub use names::{NameError, Reference, Repository};
+pub use on_behalf::RequestId;
 pub use page::{Page, Passed};
 pub use registries::Registries;
 pub use span::Span;

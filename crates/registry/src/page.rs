@@ -17,7 +17,10 @@ use crate::registries::Registries;
 /// The largest page that is taken.
 const LARGEST_PAGE: u64 = 4 * 1024 * 1024;
 
-/// Which page is asked for. Nothing else of a client's query is passed on.
+/// Which page is asked for.
+///
+/// `more` is the rest of the query, form-encoded: a registry's link to the next page may hold
+/// parameters of its own, without which there is no next page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Page {
     /// The repository's tags.
@@ -26,6 +29,8 @@ pub enum Page {
         n: Option<u32>,
         /// Those after this one.
         last: Option<String>,
+        /// More parameters.
+        more: String,
     },
     /// The manifests that refer to another.
     Referrers {
@@ -33,6 +38,8 @@ pub enum Page {
         digest: Digest,
         /// Only those of this type.
         artifact_type: Option<String>,
+        /// More parameters.
+        more: String,
     },
 }
 
@@ -76,20 +83,26 @@ impl Registries {
 
 impl Page {
     fn url(&self, call: &Call<'_>) -> Url {
-        let (mut url, parameters) = match self {
-            Self::Tags { n, last } => (
+        let (mut url, parameters, more) = match self {
+            Self::Tags { n, last, more } => (
                 call.url("tags", "list"),
                 [("n", n.map(|n| n.to_string())), ("last", last.clone())],
+                more,
             ),
-            Self::Referrers { digest, artifact_type } => (
+            Self::Referrers { digest, artifact_type, more } => (
                 call.url("referrers", &digest.to_string()),
                 [("artifactType", artifact_type.clone()), ("", None)],
+                more,
             ),
         };
         for (name, value) in parameters {
             if let Some(value) = value {
                 url.query_pairs_mut().append_pair(name, &value);
             }
+        }
+        if !more.is_empty() {
+            let more = url::form_urlencoded::parse(more.as_bytes());
+            url.query_pairs_mut().extend_pairs(more);
         }
         url
     }

@@ -7,6 +7,7 @@ use http::header::RANGE;
 use crate::content_range::ContentRange;
 use crate::door::Ask;
 use crate::error::Error;
+use crate::on_behalf::RequestId;
 use crate::reply::Reply;
 use crate::retry::Backoff;
 use crate::span::Span;
@@ -20,6 +21,8 @@ pub(crate) trait Origin {
 /// Bytes of an object from some offset on, in order, each once, however often it takes.
 pub(crate) struct Resume<O> {
     pub(crate) origin: O,
+    /// On whose behalf, also when another task reads on.
+    request: Option<RequestId>,
     /// What is still wanted; its start moves as bytes arrive.
     wanted: Span,
     pub(crate) total: Option<u64>,
@@ -55,8 +58,16 @@ impl<O: Origin> Resume<O> {
         if span.is_empty() {
             return Err(Error::OutOfRange { total: None });
         }
-        let mut resume =
-            Self { origin, wanted: span, total: None, body: None, backoff, finished: false };
+        let request = RequestId::current();
+        let mut resume = Self {
+            origin,
+            request,
+            wanted: span,
+            total: None,
+            body: None,
+            backoff,
+            finished: false,
+        };
         loop {
             match resume.reopen().await {
                 Ok(()) => return Ok(resume),
@@ -118,7 +129,8 @@ impl<O: Origin> Resume<O> {
     }
 
     async fn reopen(&mut self) -> Result<(), Error> {
-        let reply = self.origin.open(self.wanted).await?;
+        let opened = self.origin.open(self.wanted);
+        let reply = RequestId::scope(self.request.clone(), opened).await?;
         if !matches!(reply.status(), 200 | 206 | 416) {
             return Err(reply.into_error().await);
         }

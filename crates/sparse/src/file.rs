@@ -89,6 +89,22 @@ impl SparseFile {
         Ok(file)
     }
 
+    /// A file that has no place on any disk: none of its blocks is ever there, and whoever writes
+    /// one is told that it was deleted. `path` names it in errors.
+    ///
+    /// # Errors
+    /// If the shape makes no sense.
+    pub fn nowhere(path: &Path, length: u64, block_size: u32) -> Result<Self, SparseError> {
+        let shape =
+            Shape::new(length, block_size).ok_or(SparseError::Shape { length, block_size })?;
+        let (data_path, map_path) = paths(path);
+        let nothing = FixedBitSet::with_capacity(shape.blocks as usize);
+        let file = Self::new(data_path, map_path, shape, Map::empty(shape), nothing);
+        *lock(&file.handles) = Handles::Deleted;
+        lock(&file.blocks).delete();
+        Ok(file)
+    }
+
     /// Gives back what lies in absent blocks. Where that cannot be done, it stays until the file
     /// goes.
     fn punch_absent(&self) {
@@ -202,6 +218,14 @@ impl SparseFile {
         let states = lock(&self.blocks);
         let range = blocks.start as usize..blocks.end as usize;
         blocks.end <= self.shape.blocks && states.present().contains_all_in_range(range)
+    }
+
+    /// How often bytes went away: blocks that were dropped or are being overwritten, or the file
+    /// itself. Equal before and after [`Self::data`] was read or sent from: the blocks that were
+    /// present before stayed what they were.
+    #[must_use]
+    pub fn drops(&self) -> u64 {
+        lock(&self.blocks).drops()
     }
 
     /// How many bytes all blocks that are not absent have together.

@@ -45,6 +45,11 @@ pub(crate) struct Map {
 }
 
 impl Map {
+    /// A map without a file.
+    pub(crate) fn empty(shape: Shape) -> Self {
+        Self { bits: vec![0; shape.map_bytes()] }
+    }
+
     /// Writes an empty map for `shape` and gives it its name only when it is written.
     pub(crate) fn create(path: &Path, shape: Shape) -> Result<Self, SparseError> {
         let bits = vec![0; shape.map_bytes()];

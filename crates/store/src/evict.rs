@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::error::PutError;
+use content::TaskId;
+
+use crate::error::{PutError, StoreError};
 use crate::lock::{lock, read, write};
 use crate::shared::Account;
 use crate::space::LEAST_SPARE;
@@ -28,6 +30,22 @@ pub struct Collected {
     pub grants: u64,
 }
 
+/// What came of asking for a task to be removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Removal {
+    /// It is gone.
+    Removed {
+        /// How many bytes of it were stored.
+        bytes: u64,
+    },
+    /// Somebody reads, streams or serves it.
+    InUse,
+    /// The operator wants it kept.
+    Pinned,
+    /// There is no such task.
+    Unknown,
+}
+
 /// A crowded store is not searched again before so many more bytes came.
 const SEARCH_EVERY: u64 = 64 << 20;
 
@@ -36,6 +54,26 @@ impl Store {
     /// needed to keep the file system's reserve free.
     pub fn evict(&self) -> Evicted {
         self.inner.evict_to_watermarks()
+    }
+
+    /// Evicts until all tasks hold at most `bytes` together, or only tasks in use are left.
+    pub fn evict_to(&self, bytes: u64) -> Evicted {
+        let shared = &self.inner.shared;
+        self.inner.evict_while(|_| shared.quota.total() > bytes)
+    }
+
+    /// Removes a task unless somebody uses it or the operator pinned it.
+    ///
+    /// # Errors
+    /// If the disk refuses; see [`Self::remove`].
+    pub fn remove_unused(&self, id: &TaskId) -> Result<Removal, StoreError> {
+        let _changing = lock(&self.inner.changing);
+        let task = match self.inner.take_removable(id) {
+            Ok(task) => task,
+            Err(why_not) => return Ok(why_not),
+        };
+        let bytes = task.held();
+        task.retire().map(|()| Removal::Removed { bytes })
     }
 
     /// What is to be done now and then: ended grants go (`now` in Unix seconds), tasks are evicted
@@ -159,6 +197,18 @@ impl Inner {
                 false
             }
         }
+    }
+
+    fn take_removable(&self, id: &TaskId) -> Result<Arc<Task>, Removal> {
+        let account = {
+            let tasks = read(&self.tasks);
+            let task = tasks.get(id).ok_or(Removal::Unknown)?;
+            if task.is_pinned() {
+                return Err(Removal::Pinned);
+            }
+            task.account
+        };
+        self.take_if_unused(&account).ok_or(Removal::InUse)
     }
 
     /// Takes a task out of the store if nobody uses it: the store's own handle is the only one,

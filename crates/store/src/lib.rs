@@ -40,6 +40,14 @@
 //! the same typed error, reads go on, nothing stored is touched. [`Store::probe`] tries again; the
 //! caller drives it on a schedule.
 //!
+//! A task for which there is no place at all can still be passed on: [`Store::unkept`] gives a handle
+//! to it that keeps nothing.
+//!
+//! # What is lost
+//!
+//! Whoever told others what the store holds has to take it back when pieces go, whatever the reason:
+//! [`Store::on_loss`].
+//!
 //! All methods block; async callers run them where that is allowed. Read in this order: [`store`],
 //! [`task`], `read`, `write`, `evict`, `recover`, `index`, `space`.
 
@@ -51,8 +59,10 @@ mod facts;
 mod flock;
 mod index;
 mod lock;
+mod losses;
 mod names;
 mod read;
+mod ready;
 mod recover;
 mod shared;
 mod space;
@@ -64,8 +74,9 @@ pub use config::StoreConfig;
 pub use error::{
     CompleteError, CreateError, IndexError, OpenError, PutError, ReadError, StoreError,
 };
-pub use evict::{Collected, Evicted};
+pub use evict::{Collected, Evicted, Removal};
 pub use read::Scrubbed;
+pub use ready::Ready;
 pub use space::Fault;
 pub use store::{Store, StoreStats, TaskInfo};
 pub use task::{Lease, Task};

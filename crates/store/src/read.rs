@@ -131,7 +131,7 @@ impl Task {
     fn doubt(&self, index: PieceIndex) {
         if lock(&self.doubtful).insert(index) {
             tracing::debug!(task = %self.id, index, "a piece of an earlier run has no known digest");
-            self.changed();
+            self.lost(index);
         }
     }
 
@@ -148,6 +148,12 @@ impl Task {
             tracing::warn!(task = %self.id, index, %error, "its place on disk could not be cleared");
         }
         self.settle();
+        self.lost(index);
+    }
+
+    /// A piece went: who was told of it, and who waits for it, learn so.
+    fn lost(&self, index: PieceIndex) {
+        self.shared.losses.tell_one(self.id, index, self.layout.pieces());
         self.changed();
     }
 
@@ -160,7 +166,7 @@ impl Task {
                 if held != State::Absent && self.file.state(index) == State::Absent {
                     // Cut off from outside, or dropped by another reader just now.
                     self.settle();
-                    self.changed();
+                    self.lost(index);
                 }
                 Ok(None)
             }

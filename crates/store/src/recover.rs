@@ -20,6 +20,7 @@ use crate::error::OpenError;
 use crate::facts::Facts;
 use crate::flock;
 use crate::index::{Index, Known};
+use crate::losses::Losses;
 use crate::names::{self, Part};
 use crate::shared::{Counters, Shared};
 use crate::space::{Space, size_and_free};
@@ -51,6 +52,7 @@ pub(crate) fn open(config: StoreConfig) -> Result<Arc<Inner>, OpenError> {
         clock: Clock::default(),
         counters: Counters::default(),
         serials: AtomicU64::new(0),
+        losses: Losses::default(),
         _lock: lock,
     });
     tracing::info!(dir = %dir.display(), tasks = found.len(), bytes = held, quota = limits.quota, "store open");

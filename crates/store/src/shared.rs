@@ -9,6 +9,7 @@ use sparse::Quota;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::index::Index;
+use crate::losses::Losses;
 use crate::space::Space;
 
 /// The name of a task's account. A task that is removed and made again is another file, whatever
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
     pub(crate) serials: AtomicU64,
+    pub(crate) losses: Losses,
     /// Locked while it is open; the kernel lets go of it when the process ends, however it ends.
     pub(crate) _lock: File,
 }

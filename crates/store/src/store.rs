@@ -126,6 +126,36 @@ impl Store {
         Ok(task)
     }
 
+    /// A task that the disk has no place for: its handle keeps nothing, every piece is refused as
+    /// [`PutError::Gone`], and the store does not know it.
+    ///
+    /// # Errors
+    /// If it is cut as no file can be.
+    pub fn unkept(
+        &self,
+        id: TaskId,
+        layout: Layout,
+        media_type: &str,
+    ) -> Result<Arc<Task>, CreateError> {
+        let stem = names::stem(&self.inner.folder, &id);
+        let file = SparseFile::nowhere(&stem, layout.length(), piece_size(layout));
+        let file = file.map_err(|error| CreateError::Disk {
+            task: id,
+            source: PutError::of_sparse(id, error),
+        })?;
+        let facts = Facts::new(layout, media_type);
+        let store = Arc::downgrade(&self.inner);
+        let shared = Arc::clone(&self.inner.shared);
+        Ok(Arc::new(Task::unkept(id, layout, file, facts, shared, store)))
+    }
+
+    /// Tells `hear` of every piece that could be claimed and no longer can: evicted, removed, or no
+    /// longer what it was. It is called in the middle of a change: it returns at once and asks
+    /// nothing of the store. The first listener stays.
+    pub fn on_loss(&self, hear: impl Fn(TaskId, PieceSet) + Send + Sync + 'static) {
+        self.inner.shared.losses.listen(Box::new(hear));
+    }
+
     /// Removes a task, whoever uses it: handles to it read and write nothing from then on, and
     /// whoever sends from its file can finish. Says whether there was one.
     ///
@@ -260,8 +290,7 @@ impl Inner {
         if let Some(folder) = stem.parent() {
             recover::make_folder(folder).map_err(|error| PutError::of_io(folder, error))?;
         }
-        let piece_size = u32::try_from(layout.piece_size().bytes()).unwrap_or(u32::MAX);
-        let file = SparseFile::create(&stem, layout.length(), piece_size)
+        let file = SparseFile::create(&stem, layout.length(), piece_size(layout))
             .map_err(|error| PutError::of_sparse(id, error))?;
         let facts = Facts::new(layout, media_type);
         let shared = &self.shared;
@@ -289,6 +318,10 @@ impl Inner {
             task.log_index(index.set_facts(&task.id(), &facts));
         }
     }
+}
+
+fn piece_size(layout: Layout) -> u32 {
+    u32::try_from(layout.piece_size().bytes()).unwrap_or(u32::MAX)
 }
 
 fn existing(task: Arc<Task>, asked: Layout, media_type: &str) -> Result<Arc<Task>, CreateError> {

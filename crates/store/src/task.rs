@@ -56,10 +56,39 @@ impl Task {
         shared: Arc<Shared>,
         store: Weak<Inner>,
     ) -> Self {
+        let task = Self::unaccounted(id, layout, file, facts, last_use, shared, store);
+        let quota = &task.shared.quota;
+        quota.add(task.account, task.file.held(), last_use);
+        let operator_pin = lock(&task.facts).pinned.then(|| quota.pin(&task.account)).flatten();
+        *lock(&task.operator_pin) = operator_pin;
+        task
+    }
+
+    /// A task that keeps nothing: as if it had been removed, but that it can be watched.
+    pub(crate) fn unkept(
+        id: TaskId,
+        layout: Layout,
+        file: SparseFile,
+        facts: Facts,
+        shared: Arc<Shared>,
+        store: Weak<Inner>,
+    ) -> Self {
+        let task = Self::unaccounted(id, layout, file, facts, 0, shared, store);
+        task.gone.store(true, Ordering::Release);
+        task
+    }
+
+    fn unaccounted(
+        id: TaskId,
+        layout: Layout,
+        file: SparseFile,
+        facts: Facts,
+        last_use: u64,
+        shared: Arc<Shared>,
+        store: Weak<Inner>,
+    ) -> Self {
         let serial = shared.serials.fetch_add(1, Ordering::Relaxed);
         let account = Account { serial, id };
-        shared.quota.add(account, file.held(), last_use);
-        let operator_pin = facts.pinned.then(|| shared.quota.pin(&account)).flatten();
         Self {
             id,
             layout,
@@ -73,7 +102,7 @@ impl Task {
             changes: Mutex::new(Some(watch::channel(0).0)),
             gone: AtomicBool::new(false),
             leases: AtomicU32::new(0),
-            operator_pin: Mutex::new(operator_pin),
+            operator_pin: Mutex::default(),
             used_saved: AtomicU64::new(last_use),
         }
     }
@@ -184,8 +213,8 @@ impl Task {
         }
     }
 
-    /// Tells whoever watches.
-    pub(crate) fn changed(&self) {
+    /// Tells whoever watches: also for what its user holds beside it, and they wait for.
+    pub fn changed(&self) {
         if let Some(sender) = &*lock(&self.changes) {
             sender.send_modify(|version| *version += 1);
         }
@@ -295,12 +324,14 @@ impl Task {
     /// Takes the task off the disk, out of the account and out of the index.
     pub(crate) fn retire(&self) -> Result<(), StoreError> {
         self.gone.store(true, Ordering::Release);
+        let lost = self.present();
         let deleted = self.file.delete();
         self.shared.quota.remove(&self.account);
         *lock(&self.changes) = None;
         let _facts = lock(&self.facts); // see `with_entry`
         let forgotten = self.shared.index.remove(&self.id);
         sparse::steps::step("index entry removed");
+        self.shared.losses.tell(self.id, lost);
         deleted?;
         Ok(forgotten?)
     }

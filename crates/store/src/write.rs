@@ -108,6 +108,7 @@ impl Task {
     pub fn drop_all(&self) {
         self.log_index(self.update_facts(|facts| facts.whole = None));
         lock(&self.own).clear();
+        let lost = self.present();
         for block in self.file.local().ones() {
             let index = PieceIndex::try_from(block).unwrap_or(PieceIndex::MAX);
             if let Err(error) = self.file.drop_block(index) {
@@ -115,6 +116,7 @@ impl Task {
             }
         }
         self.settle();
+        self.shared.losses.tell(self.id, lost);
         self.changed();
     }
 

@@ -195,6 +195,34 @@ fn the_scrub_finds_what_changed_under_a_trusted_piece() {
 }
 
 #[test]
+fn what_is_sent_from_the_file_is_vouched_for_while_it_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let blob = Blob::new(1, 4 * PIECE);
+    let store = Store::open(config(folder.path(), 5 * PIECE as u64)).unwrap();
+    let task = stored(&store, &blob);
+    assert!(task.ready(0..4 * PIECE as u64 + 1).unwrap().is_none());
+    let ready = task.ready(10..3 * PIECE as u64).unwrap().unwrap();
+    drop(task);
+    let mut sent = vec![0; 3 * PIECE - 10];
+    ready.file().read_exact_at(&mut sent, 10).unwrap();
+    assert!(ready.holds() && sent == blob.bytes[10..3 * PIECE]);
+    // Nobody makes room of it meanwhile.
+    let other = Blob::new(2, 2 * PIECE);
+    let task = store.create(other.id, other.layout, "").unwrap();
+    task.put(&other.piece(0)).unwrap();
+    assert!(matches!(task.put(&other.piece(1)), Err(PutError::OverQuota { .. })));
+    // A piece that turns out damaged takes the word back, and it is not given again.
+    let task = store.task(&blob.id).unwrap();
+    task.file().unwrap().write_all_at(b"x", 5).unwrap();
+    assert_eq!(task.scrub(0, &blob.book).unwrap(), Scrubbed::Dropped);
+    assert!(!ready.holds());
+    assert!(task.ready(0..10).unwrap().is_none());
+    assert!(task.ready(PIECE as u64..3 * PIECE as u64).unwrap().unwrap().holds());
+    task.put(&blob.piece(0)).unwrap();
+    assert!(!ready.holds() && task.ready(0..10).unwrap().unwrap().holds());
+}
+
+#[test]
 fn provisional_pieces_stay_here_until_the_whole_has_matched() {
     let folder = tempfile::tempdir().unwrap();
     let blob = Blob::new(1, 3 * PIECE + 5);

@@ -26,6 +26,22 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+/// Runs a process on a runtime of its own, and ends the runtime with it: a thread that still waits
+/// for a name server or a dead disk is left behind, for nobody can call it back and the process is
+/// to end within its grace time.
+///
+/// # Errors
+/// If there can be no runtime.
+pub fn block_on<T>(process: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(process);
+    runtime.shutdown_timeout(LEAVE_BEHIND);
+    Ok(done)
+}
+
+/// Threads that block have so long to return once everything else has ended.
+const LEAVE_BEHIND: Duration = Duration::from_secs(1);
+
 /// One process's parts and their end. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
@@ -240,6 +256,17 @@ mod tests {
         let stopped = life.run_until_stopped().await.expect_err("nobody finishes");
         let told = stopped.to_string();
         assert!(told.ends_with("20s: mirror, upload (2)"), "{told}");
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_something_dead_is_left_behind() {
+        let started = std::time::Instant::now();
+        let ended = block_on(async {
+            tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(30)));
+            "done"
+        });
+        assert_eq!(ended.expect("there is a runtime"), "done");
+        assert!(started.elapsed() < Duration::from_secs(15), "it was waited for");
     }
 
     #[tokio::test]

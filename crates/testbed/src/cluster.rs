@@ -50,7 +50,7 @@ impl Bed {
     /// If it cannot be made.
     pub fn new() -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("meganeura-").tempdir()?;
-        Ok(Self { dir, log_level: "debug" })
+        Ok(Self { dir, log_level: "debug,sled=warn" })
     }
 
     /// Processes log as they do in production, for benches.
@@ -116,6 +116,7 @@ impl Bed {
             process: None,
             spot: spot.clone(),
             http: spot.address(http),
+            nodes: spot.address(nodes),
             dir,
             file,
             site: site.clone(),
@@ -197,6 +198,7 @@ pub struct Supernode {
     process: Option<Process>,
     spot: Spot,
     http: SocketAddr,
+    nodes: SocketAddr,
     dir: PathBuf,
     file: PathBuf,
     site: Site,
@@ -239,15 +241,21 @@ impl Supernode {
         Ok(std::fs::remove_dir_all(self.dir.join("state/store"))?)
     }
 
-    /// Where nodes and clients reach its HTTP API.
+    /// The process, if it runs.
+    pub const fn process(&mut self) -> Option<&mut Process> {
+        self.process.as_mut()
+    }
+
+    /// Where its HTTP API listens.
     #[must_use]
     pub const fn http(&self) -> SocketAddr {
         self.http
     }
 
-    /// The process, if it runs.
-    pub const fn process(&mut self) -> Option<&mut Process> {
-        self.process.as_mut()
+    /// Where nodes come in.
+    #[must_use]
+    pub const fn nodes(&self) -> SocketAddr {
+        self.nodes
     }
 
     /// What it printed.
@@ -318,7 +326,7 @@ impl Node {
         self.process.take().map_or(Ok(()), |mut process| process.kill())
     }
 
-    /// Forgets all that it had stored, but not who it is. To be called while it is stopped.
+    /// Forgets all pieces that it had on disk. To be called while it is stopped.
     ///
     /// # Errors
     /// If the disk says no.
@@ -349,10 +357,32 @@ impl Node {
         self.peers
     }
 
+    /// Where its health and metrics are.
+    #[must_use]
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The unix socket for programs of this machine.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("dfdaemon.sock")
+    }
+
     /// Its folder: configuration, state, log.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// A command of its program, with its configuration: `cache ls`, say.
+    ///
+    /// # Errors
+    /// If the program was not built.
+    pub fn command(&self, args: &[&str]) -> anyhow::Result<Command> {
+        let mut command = Command::new(binary("dfdaemon")?);
+        command.args(args).arg("--config").arg(&self.file);
+        Ok(command)
     }
 
     /// What it printed.

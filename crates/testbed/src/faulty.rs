@@ -1,9 +1,10 @@
 //! A registry with faults that no real one can be made to have.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use content::Digest;
@@ -31,6 +32,24 @@ pub enum Fault {
     Status(u16),
     /// Every blob is answered by a redirect to there.
     Redirect(String),
+    /// The next so many requests for blobs are answered with this status, and asked to come back
+    /// after so many seconds.
+    Busy {
+        /// How many.
+        times: usize,
+        /// The status.
+        status: u16,
+        /// The seconds of `Retry-After`, if it says so.
+        retry_after: Option<u64>,
+    },
+    /// Blobs need a token from this realm; ours is [`FaultyRegistry::realm`]. A token is good for
+    /// one answer, which is cut after so many bytes.
+    Tokens {
+        /// What the challenge names.
+        realm: String,
+        /// The bytes that a token is good for.
+        bytes: usize,
+    },
 }
 
 /// The registry.
@@ -45,6 +64,10 @@ struct State {
     image: Image,
     fault: Fault,
     requests: Vec<String>,
+    times: Vec<Instant>,
+    /// Tokens that were issued and not yet used, by number.
+    tokens: BTreeSet<usize>,
+    issued: usize,
 }
 
 type Body = BoxBody<Bytes, std::io::Error>;
@@ -62,6 +85,9 @@ impl FaultyRegistry {
                 image: image.clone(),
                 fault,
                 requests: Vec::new(),
+                times: Vec::new(),
+                tokens: BTreeSet::new(),
+                issued: 0,
             })),
         };
         let serving = registry.clone();
@@ -104,6 +130,30 @@ impl FaultyRegistry {
         self.state().requests.clone()
     }
 
+    /// When those requests came, in the same order.
+    #[must_use]
+    pub fn times(&self) -> Vec<Instant> {
+        self.state().times.clone()
+    }
+
+    /// Where this registry gives out tokens.
+    #[must_use]
+    pub fn realm(&self) -> String {
+        format!("http://{}/token", self.address)
+    }
+
+    /// A token as a client gets it, as the value of `Authorization`.
+    #[must_use]
+    pub fn token(&self) -> String {
+        format!("Bearer {}", self.state().issue())
+    }
+
+    /// How many tokens were given out.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.state().issued
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,21 +165,77 @@ impl FaultyRegistry {
         let mut state = self.state();
         let line = format!("{} {path} {}", request.method(), range.unwrap_or_default());
         state.requests.push(line);
+        state.times.push(Instant::now());
+        if path == "/token" {
+            let token = state.issue();
+            return json(serde_json::json!({ "token": token, "expires_in": 300 }).to_string());
+        }
         if path.contains("/manifests/") {
             return manifest(&state.image, head);
         }
         let Some(blob) = path.rsplit_once("/blobs/").and_then(|(_, digest)| {
-            state.image.blobs().find(|blob| Digest::of(blob).to_string() == digest)
+            state.image.blobs().find(|blob| Digest::of(blob).to_string() == digest).cloned()
         }) else {
             return plain(StatusCode::NOT_FOUND);
         };
+        let said = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+        if let Some(refusal) = state.refusal(said, head) {
+            return refusal;
+        }
         if head && !matches!(state.fault, Fault::Status(_)) {
             let mut response = plain(StatusCode::OK);
             response.headers_mut().insert("content-length", blob.len().into());
             return response;
         }
-        blob_answer(blob, &state.fault, range)
+        blob_answer(&blob, &state.fault, range)
     }
+}
+
+impl State {
+    fn issue(&mut self) -> String {
+        self.issued += 1;
+        self.tokens.insert(self.issued);
+        format!("token-{}", self.issued)
+    }
+
+    /// Why a blob is not to be had now.
+    fn refusal(&mut self, authorization: Option<&str>, head: bool) -> Option<Response<Body>> {
+        match &mut self.fault {
+            Fault::Busy { times, status, retry_after } if *times > 0 => {
+                *times -= 1;
+                let mut response = plain(StatusCode::from_u16(*status).unwrap_or_default());
+                if let Some(seconds) = *retry_after {
+                    response.headers_mut().insert("retry-after", seconds.into());
+                }
+                Some(response)
+            }
+            Fault::Tokens { realm, .. } => {
+                let shown = authorization.and_then(|value| value.strip_prefix("Bearer token-"));
+                let number = shown.and_then(|number| number.parse().ok()).unwrap_or(0);
+                let good =
+                    if head { self.tokens.contains(&number) } else { self.tokens.remove(&number) };
+                (!good).then(|| challenge(realm))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn challenge(realm: &str) -> Response<Body> {
+    let mut response = plain(StatusCode::UNAUTHORIZED);
+    let told = format!("Bearer realm=\"{realm}\",service=\"test\",scope=\"repository:app:pull\"");
+    if let Ok(told) = told.parse() {
+        response.headers_mut().insert("www-authenticate", told);
+    }
+    response
+}
+
+fn json(text: String) -> Response<Body> {
+    let mut response =
+        Response::new(Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed());
+    let json = http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert("content-type", json);
+    response
 }
 
 fn plain(status: StatusCode) -> Response<Body> {
@@ -171,15 +277,16 @@ fn blob_answer(blob: &Bytes, fault: &Fault, range: Option<&str>) -> Response<Bod
         .and_then(|range| range.strip_prefix("bytes=")?.split('-').next()?.parse().ok())
         .unwrap_or(0usize)
         .min(blob.len());
-    let mut body = blob.slice(start..).to_vec();
-    if *fault == Fault::FlippedBit
-        && blob.len() > 1000
-        && let Some(byte) = body.last_mut()
-    {
-        *byte ^= 1;
+    let mut body = blob.slice(start..);
+    if *fault == Fault::FlippedBit && blob.len() > 1000 {
+        let mut wrong = body.to_vec();
+        if let Some(byte) = wrong.last_mut() {
+            *byte ^= 1;
+        }
+        body = wrong.into();
     }
     let length = body.len();
-    let mut response = Response::new(streamed(body.into(), fault.clone()));
+    let mut response = Response::new(streamed(body, fault.clone()));
     response.headers_mut().insert("content-length", length.into());
     if range.is_some() {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -191,13 +298,17 @@ fn blob_answer(blob: &Bytes, fault: &Fault, range: Option<&str>) -> Response<Bod
     response
 }
 
+/// So much is sent at once.
+const PART: usize = 16 * 1024;
+
 fn streamed(body: Bytes, fault: Fault) -> Body {
     let (sender, receiver) = tokio::sync::mpsc::channel(4);
     tokio::spawn(async move {
         let mut sent = 0;
-        for part in body.chunks(16 * 1024) {
+        for start in (0..body.len()).step_by(PART) {
+            let part = body.slice(start..(start + PART).min(body.len()));
             match fault {
-                Fault::CutAfter(limit) if sent >= limit => {
+                Fault::CutAfter(limit) | Fault::Tokens { bytes: limit, .. } if sent >= limit => {
                     let cut = std::io::Error::other("cut off, as the test wants it");
                     let _ = sender.send(Err(cut)).await;
                     return;
@@ -209,7 +320,6 @@ fn streamed(body: Bytes, fault: Fault) -> Body {
                 _ => {}
             }
             sent += part.len();
-            let part = Bytes::copy_from_slice(part);
             if sender.send(Ok(Frame::data(part))).await.is_err() {
                 return;
             }

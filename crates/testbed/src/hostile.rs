@@ -4,13 +4,15 @@
 //! real member of their cluster and not a broken program. [`Manner`] says how it lies when it is
 //! asked for pieces.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use content::{Digest, PieceSet, Verifier};
-use transport::{Connection, Endpoint, Expect, Limits, SendHalf};
+use tokio::task::JoinHandle;
+use transport::{Connection, Endpoint, Expect, Identity, Limits, SendHalf, Stream};
 use wire::control::{FromNode, FromSupernode, Has, Hello, Lease, NodeSays, SupernodeSays};
 use wire::data::{Describe, Description, Fetch, PieceHeader, Verdict};
 use wire::request::{Asks, Control, Open, Opened, Place, Request};
@@ -31,6 +33,9 @@ pub struct Hostile {
     supernode: Connection,
     control: SendHalf,
     heard: Arc<Mutex<Vec<SupernodeSays>>>,
+    /// Ends with the conversation.
+    hearing: JoinHandle<()>,
+    deaf: Arc<AtomicBool>,
     liar: Liar,
 }
 
@@ -56,13 +61,14 @@ impl Hostile {
         bytes: Bytes,
     ) -> anyhow::Result<Self> {
         let identity = transport::join(&supernode.join().parse()?, name).await?;
-        let endpoint = Endpoint::bind("127.0.0.1:0".parse()?, identity, Limits::default())?;
+        let endpoint = bind(identity)?;
         let liar = Liar::new(manner, bytes);
         tokio::spawn(liar::serve(endpoint.clone(), liar.clone()));
         let connection = reach(&endpoint, supernode).await?;
         let heard = Arc::default();
-        let control = converse(&connection, &endpoint, &heard).await?;
-        Ok(Self { endpoint, supernode: connection, control, heard, liar })
+        let deaf = Arc::default();
+        let (control, hearing) = converse(&connection, &endpoint, &heard, &deaf).await?;
+        Ok(Self { endpoint, supernode: connection, control, heard, hearing, deaf, liar })
     }
 
     /// Says hello again, to a supernode that was started anew.
@@ -72,7 +78,9 @@ impl Hostile {
     pub async fn rejoin(&mut self, supernode: &Supernode) -> anyhow::Result<()> {
         self.supernode.close("the supernode was started anew");
         self.supernode = reach(&self.endpoint, supernode).await?;
-        self.control = converse(&self.supernode, &self.endpoint, &self.heard).await?;
+        let conversation =
+            converse(&self.supernode, &self.endpoint, &self.heard, &self.deaf).await?;
+        (self.control, self.hearing) = conversation;
         Ok(())
     }
 
@@ -155,6 +163,66 @@ impl Hostile {
         Ok(self.control.send(&FromNode { says: Some(says) }).await?)
     }
 
+    /// Says something for which the supernode ends the conversation, and waits until it has.
+    ///
+    /// # Errors
+    /// If it goes on.
+    pub async fn offend(&mut self, says: NodeSays) -> anyhow::Result<()> {
+        self.say(says).await?;
+        let ended = tokio::time::timeout(PATIENCE, &mut self.hearing).await;
+        Ok(ended.context("the supernode goes on with the conversation")??)
+    }
+
+    /// One more connection to the supernode, from one more endpoint of the same name. The
+    /// connection lasts as long as the endpoint.
+    ///
+    /// # Errors
+    /// If the supernode does not take it.
+    pub async fn connect_again(&self) -> anyhow::Result<(Endpoint, Connection)> {
+        let endpoint = bind(self.endpoint.identity())?;
+        let address = self.supernode.remote().to_string();
+        let connection = endpoint.connect(&address, Expect::Supernode).await?;
+        Ok((endpoint, connection))
+    }
+
+    /// Asks the supernode's cache for 16 pieces and takes none of them. The pieces wait with the
+    /// supernode for as long as the stream is kept.
+    ///
+    /// # Errors
+    /// If the supernode does not begin to answer.
+    pub async fn hold(
+        &self,
+        task: &str,
+        ticket: Option<SignedTicket>,
+    ) -> anyhow::Result<(Verdict, Stream)> {
+        let request = ask(Asks::Fetch(Fetch {
+            task: task.to_owned(),
+            first: 0,
+            end: 16,
+            ticket,
+            priority: 1,
+        }));
+        let mut stream = self.supernode.open(&request).await?;
+        let header = tokio::time::timeout(PATIENCE, stream.recv::<PieceHeader>()).await??;
+        Ok((header.context("no header")?.verdict(), stream))
+    }
+
+    /// Reads nothing more of what the supernode says.
+    pub fn stop_reading(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
+    }
+
+    /// Begins a control stream beside its own with these bytes, and leaves it so.
+    ///
+    /// # Errors
+    /// If the supernode is gone.
+    pub async fn begin(&self, bytes: Bytes) -> anyhow::Result<Stream> {
+        let mut stream = self.supernode.open(&ask(Asks::Control(Control {}))).await?;
+        // The supernode may end the stream before it has read all of it, or read no further.
+        let _ = tokio::time::timeout(Duration::from_secs(1), stream.send_bytes(bytes)).await;
+        Ok(stream)
+    }
+
     /// Begins a control stream beside its own with these bytes, and waits until the supernode has
     /// ended it.
     ///
@@ -232,7 +300,8 @@ impl Hostile {
         task: &str,
         ticket: Option<SignedTicket>,
     ) -> anyhow::Result<Description> {
-        let request = ask(Asks::Describe(Describe { task: task.to_owned(), ticket }));
+        let request =
+            ask(Asks::Describe(Describe { task: task.to_owned(), ticket, ..Describe::default() }));
         let mut stream = self.connect(node).await?.open(&request).await?;
         stream.finish();
         let answer = tokio::time::timeout(PATIENCE, stream.recv::<Description>()).await??;
@@ -243,6 +312,12 @@ impl Hostile {
         let expect = Expect::Node(node.name().to_owned());
         Ok(self.endpoint.connect(&node.peers().to_string(), expect).await?)
     }
+}
+
+/// An endpoint with little room, so that what it does not read soon waits with the sender.
+fn bind(identity: Identity) -> anyhow::Result<Endpoint> {
+    let limits = Limits { stream_window: 128 << 10, ..Limits::default() };
+    Ok(Endpoint::bind("127.0.0.1:0".parse()?, identity, limits)?)
 }
 
 /// A connection to the supernode, which may just be getting ready.
@@ -265,7 +340,8 @@ async fn converse(
     connection: &Connection,
     endpoint: &Endpoint,
     heard: &Arc<Mutex<Vec<SupernodeSays>>>,
-) -> anyhow::Result<SendHalf> {
+    deaf: &Arc<AtomicBool>,
+) -> anyhow::Result<(SendHalf, JoinHandle<()>)> {
     let (mut control, mut answers) =
         connection.open(&ask(Asks::Control(Control {}))).await?.split();
     let hello = NodeSays::Hello(Hello {
@@ -279,13 +355,16 @@ async fn converse(
     control.send(&FromNode { says: Some(hello) }).await?;
     let welcome = tokio::time::timeout(PATIENCE, answers.recv::<FromSupernode>()).await??;
     ensure!(welcome.is_some(), "no welcome");
-    let heard = Arc::clone(heard);
-    tokio::spawn(async move {
+    let (heard, deaf) = (Arc::clone(heard), Arc::clone(deaf));
+    let hearing = tokio::spawn(async move {
         while let Ok(Some(message)) = answers.recv::<FromSupernode>().await {
             lock(&heard).extend(message.says);
+            if deaf.load(Ordering::Relaxed) {
+                return std::future::pending().await;
+            }
         }
     });
-    Ok(control)
+    Ok((control, hearing))
 }
 
 fn ask(asks: Asks) -> Request {

@@ -1,8 +1,12 @@
 //! Images whose bytes are known to the test.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use content::Digest;
 use serde_json::json;
+
+use crate::tool::tool;
 
 /// An image: layers of known bytes, a config, a manifest.
 #[derive(Clone, Debug)]
@@ -23,11 +27,27 @@ impl Image {
         Self::of(lengths.iter().map(|length| random(*length)).collect())
     }
 
+    /// An image that can be unpacked: each layer is an archive of one file of random bytes.
+    ///
+    /// # Errors
+    /// If there is no `tar`.
+    pub async fn archives(lengths: &[usize]) -> anyhow::Result<Self> {
+        let mut layers = Vec::new();
+        for (index, length) in lengths.iter().enumerate() {
+            let dir = tempfile::tempdir()?;
+            let name = format!("file-{index}");
+            std::fs::write(dir.path().join(&name), random(*length))?;
+            let tar = tool("tar", "tar").args(["--create", "--owner=0", "--group=0"]);
+            layers.push(tar.args(["--directory"]).args([dir.path()]).args([name]).run().await?);
+        }
+        Ok(Self::of(layers.into_iter().map(Bytes::from).collect()))
+    }
+
     /// An image with these layers.
     #[must_use]
     pub fn of(layers: Vec<Bytes>) -> Self {
         let config = json!({
-            "architecture": "amd64", "os": "linux", "config": {},
+            "architecture": architecture(), "os": "linux", "config": {},
             "rootfs": {
                 "type": "layers",
                 "diff_ids": layers.iter().map(|layer| Digest::of(layer).to_string()).collect::<Vec<_>>(),
@@ -76,10 +96,26 @@ impl Image {
         Digest::of(&self.layers[index])
     }
 
+    /// The digests of manifest, config and layers: what a pull leaves behind.
+    #[must_use]
+    pub fn digests(&self) -> BTreeSet<Digest> {
+        self.blobs().map(|blob| Digest::of(blob)).chain([self.digest()]).collect()
+    }
+
     /// How many bytes the blobs have.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.blobs().map(|blob| blob.len() as u64).sum()
+    }
+}
+
+/// This machine's architecture, as images have it.
+#[must_use]
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 
@@ -89,6 +125,18 @@ fn descriptor(media_type: &str, bytes: &Bytes) -> serde_json::Value {
         "digest": Digest::of(bytes).to_string(),
         "size": bytes.len(),
     })
+}
+
+/// The media type of the index made here.
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// An index that lists one image, for this machine's platform.
+#[must_use]
+pub fn index(image: &Image) -> Bytes {
+    let mut listed = descriptor(MANIFEST, image.manifest());
+    listed["platform"] = json!({ "architecture": architecture(), "os": "linux" });
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [listed] });
+    Bytes::from(index.to_string())
 }
 
 /// Random bytes, other ones at each call.

@@ -14,23 +14,33 @@
 //! # }
 //! ```
 //!
-//! Real processes all through: the binaries of this workspace, Debian's docker-registry. The one
-//! stand-in is [`faulty::FaultyRegistry`], for faults that no real registry can be made to have.
+//! Real processes all through: the binaries of this workspace, Debian's docker-registry, nginx,
+//! containerd, podman and skopeo. Two registries are stand-ins, for what no real one can be made to
+//! do: [`faulty::FaultyRegistry`] has faults, [`scripted::Scripted`] says what a test wrote for it.
 
 pub mod cluster;
+pub mod containerd;
 pub mod faulty;
 pub mod hostile;
 pub mod image;
 mod liar;
+pub mod nginx;
+pub mod podman;
 pub mod ports;
 pub mod process;
 pub mod registry;
+pub mod scripted;
 pub mod spot;
+pub mod tool;
 pub mod web;
 
 pub use cluster::{Bed, Node, Site, Supernode};
+pub use containerd::Containerd;
 pub use faulty::{Fault, FaultyRegistry};
 pub use hostile::{Hostile, Manner};
 pub use image::Image;
+pub use nginx::Nginx;
+pub use podman::Podman;
 pub use registry::DockerRegistry;
+pub use scripted::Scripted;
 pub use spot::Spot;

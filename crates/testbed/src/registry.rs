@@ -163,10 +163,23 @@ impl DockerRegistry {
         for blob in image.blobs() {
             self.push_blob(repository, blob).await?;
         }
-        let target = format!("/v2/{repository}/manifests/{tag}");
-        let answer = self
-            .send(Method::PUT, &target, &[("content-type", MANIFEST)], image.manifest().clone())
-            .await?;
+        self.push_manifest(repository, tag, MANIFEST, image.manifest()).await
+    }
+
+    /// Pushes a manifest or an index.
+    ///
+    /// # Errors
+    /// If the registry does not take it.
+    pub async fn push_manifest(
+        &self,
+        repository: &str,
+        reference: &str,
+        media_type: &str,
+        bytes: &Bytes,
+    ) -> anyhow::Result<()> {
+        let target = format!("/v2/{repository}/manifests/{reference}");
+        let headers = [("content-type", media_type)];
+        let answer = self.send(Method::PUT, &target, &headers, bytes.clone()).await?;
         ensure!(answer.status == 201, "PUT manifest: {} {}", answer.status, answer.text());
         Ok(())
     }

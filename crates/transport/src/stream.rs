@@ -278,7 +278,11 @@ impl RecvHalf {
         self.recv_short(MAX_FRAME).await
     }
 
-    async fn recv_short<M: Message + Default>(
+    /// The peer's next message, if it is not longer than `limit` bytes.
+    ///
+    /// # Errors
+    /// As for [`Stream::recv`], and if it is longer.
+    pub async fn recv_short<M: Message + Default>(
         &mut self,
         limit: usize,
     ) -> Result<Option<M>, TransportError> {

@@ -187,7 +187,7 @@ pub enum Outcome {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct FromSupernode {
     /// One of the things below.
-    #[prost(oneof = "SupernodeSays", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "SupernodeSays", tags = "1, 2, 3, 4, 5, 6")]
     pub says: Option<SupernodeSays>,
 }
 
@@ -209,6 +209,9 @@ pub enum SupernodeSays {
     /// A task came to nothing.
     #[prost(message, tag = "5")]
     Failed(TaskFailed),
+    /// A want came for what this supernode has not given the node leave to have.
+    #[prost(message, tag = "6")]
+    Unopened(Unopened),
 }
 
 /// The node is known.
@@ -220,6 +223,9 @@ pub struct Welcome {
     /// The keys whose signatures are believed, 32 bytes each.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub keys: Vec<Vec<u8>>,
+    /// Some of the other nodes, for the time when no supernode answers.
+    #[prost(message, repeated, tag = "3")]
+    pub neighbours: Vec<crate::data::KnownPeer>,
 }
 
 /// Take a run of pieces from somebody.
@@ -260,6 +266,14 @@ pub struct Cancel {
     /// The lease.
     #[prost(uint64, tag = "1")]
     pub lease: u64,
+}
+
+/// A task has to be opened before it is wanted.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Unopened {
+    /// The task.
+    #[prost(string, tag = "1")]
+    pub task: String,
 }
 
 /// A task came to nothing: what waits for it fails, and nothing of it is kept.

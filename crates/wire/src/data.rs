@@ -65,6 +65,9 @@ pub struct Describe {
     /// The permission.
     #[prost(message, optional, tag = "2")]
     pub ticket: Option<SignedTicket>,
+    /// Where the asker is reached: address and port.
+    #[prost(string, tag = "3")]
+    pub address: String,
 }
 
 /// The answer to [`Describe`].
@@ -79,9 +82,19 @@ pub struct Description {
     /// The pieces that the asked holds.
     #[prost(bytes = "vec", tag = "3")]
     pub pieces: Vec<u8>,
-    /// Who else was seen to have pieces of it.
+    /// Who else may have pieces of it.
     #[prost(message, repeated, tag = "4")]
     pub peers: Vec<KnownPeer>,
+    /// Whether all of it was hashed and is what its name says.
+    #[prost(bool, tag = "5")]
+    pub whole: bool,
+    /// Whether somebody reads it there.
+    #[prost(bool, tag = "6")]
+    pub wanted: bool,
+    /// How many pieces the asked took from the origin and cannot give yet, for nobody signed their
+    /// digests.
+    #[prost(uint32, tag = "7")]
+    pub provisional: u32,
 }
 
 /// Another node, and where it is reached.

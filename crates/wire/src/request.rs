@@ -190,6 +190,9 @@ pub struct Page {
     /// `artifactType` of referrers.
     #[prost(string, optional, tag = "5")]
     pub artifact_type: Option<String>,
+    /// The rest of the query, form-encoded: what the registry's link to this page held.
+    #[prost(string, tag = "6")]
+    pub more: String,
 }
 
 /// The answer to [`Page`].

@@ -53,6 +53,8 @@ pub struct Driver {
     introduced: HashSet<TaskId>,
     /// The tasks that it is being told of.
     introducing: HashSet<TaskId>,
+    /// Those of them that it did not take so far.
+    not_taken: HashSet<TaskId>,
 }
 
 /// The pause after a failed attempt, doubled each time up to the longest.
@@ -79,6 +81,7 @@ impl Driver {
             searches: HashMap::new(),
             introduced: HashSet::new(),
             introducing: HashSet::new(),
+            not_taken: HashSet::new(),
         }
     }
 
@@ -113,10 +116,11 @@ impl Driver {
 
     async fn converse(&mut self, connection: Connection) {
         let ended = session::hold(self, &connection).await;
-        // The next one has to be told anew; until then we search.
+        self.ends.connection.send_replace(State::new(None));
+        // Nobody sees to any task now: what is wanted is searched for, and the next supernode is told.
         self.introduced.clear();
         self.introducing.clear();
-        self.ends.connection.send_replace(State::new(None));
+        self.not_taken.clear();
         match ended {
             Ok(()) => tracing::warn!("the supernode has gone; going on without it"),
             Err(error) => {
@@ -138,15 +142,26 @@ impl Driver {
         }
     }
 
-    /// Sees to it that every wanted task that no supernode sees to is searched for.
+    /// Sees to it that every wanted task that no supernode sees to is searched for. A supernode that
+    /// is just being told of a task is given the time to take it: while it answers, only it reads the
+    /// origin.
     pub(super) fn search(&mut self) {
-        self.searches.retain(|_, search| !search.is_finished());
-        for task in self.wants.keys().filter(|task| !self.introduced.contains(task)) {
+        let seen_to = |task: &TaskId| {
+            let being_told = self.introducing.contains(task) && !self.not_taken.contains(task);
+            self.introduced.contains(task) || being_told
+        };
+        for task in self.wants.keys().filter(|task| !seen_to(task)) {
             if !self.searches.contains_key(task)
                 && let Some(live) = self.parts.engine.live(task)
             {
-                let running = tokio::spawn(self.parts.search.clone().run(live));
-                self.searches.insert(*task, running.abort_handle());
+                let (task, tell) = (*task, self.ends.tell.clone());
+                let search = self.parts.search.clone().run(live);
+                let running = tokio::spawn(async move {
+                    search.await;
+                    // Nobody listens only when the process ends.
+                    let _ = tell.send(Told::Searched(task));
+                });
+                self.searches.insert(task, running.abort_handle());
             }
         }
     }
@@ -176,6 +191,38 @@ impl Driver {
         });
     }
 
+    /// The supernode does not know that this node may have a task: it is told again.
+    pub(super) fn reopen(&mut self, connection: &Connection, task: TaskId) {
+        self.introduced.remove(&task);
+        if self.wants.contains_key(&task) {
+            self.introduce(connection, task);
+        }
+    }
+
+    /// The demand on a task changed: what it is now counts, for a task that failed and began again
+    /// has readers of both on their way.
+    fn wanted(
+        &mut self,
+        task: TaskId,
+        connection: Option<&Connection>,
+    ) -> Option<(TaskId, Option<Want>)> {
+        let want = self.parts.engine.live(&task).and_then(|live| live.want());
+        match want {
+            Some(want) => self.wants.insert(task, want),
+            None => {
+                self.not_taken.remove(&task);
+                self.wants.remove(&task)
+            }
+        };
+        if self.introduced.contains(&task) {
+            return Some((task, want));
+        }
+        if let Some(connection) = connection.filter(|_| want.is_some()) {
+            self.introduce(connection, task);
+        }
+        None
+    }
+
     /// Takes in what the rest of the node says; with a supernode at hand, what it is to be told.
     pub(super) fn note(
         &mut self,
@@ -183,23 +230,17 @@ impl Driver {
         connection: Option<&Connection>,
     ) -> Option<(TaskId, Option<Want>)> {
         match told {
-            Told::Wanted(task, Some(want)) => {
-                self.wants.insert(*task, *want);
-                if self.introduced.contains(task) {
-                    return Some((*task, Some(*want)));
-                }
-                if let Some(connection) = connection {
-                    self.introduce(connection, *task);
-                }
+            Told::Wanted(task) => self.wanted(*task, connection),
+            Told::Searched(task) => {
+                self.searches.remove(task);
                 None
             }
-            Told::Wanted(task, None) => {
-                self.wants.remove(task);
-                self.introduced.contains(task).then_some((*task, None))
-            }
+            // Only who is told what we hold has to hear of it; the session says it.
+            Told::Lost(..) => None,
             Told::Introduced(task) => {
                 connection?;
                 self.introducing.remove(task);
+                self.not_taken.remove(task);
                 self.introduced.insert(*task);
                 self.stop_search(*task);
                 let want = self.wants.get(task)?;
@@ -207,6 +248,7 @@ impl Driver {
             }
             Told::NotTaken(task) => {
                 self.introducing.remove(task);
+                self.not_taken.insert(*task);
                 if let Some(connection) = connection.filter(|_| self.wants.contains_key(task)) {
                     self.introduce(connection, *task);
                 }

@@ -165,6 +165,7 @@ impl Transfer {
             ticket: self.lease.ticket.clone().unwrap_or_default(),
             priority: self.lease.priority(),
             request_id: format!("lease-{}", self.lease.lease),
+            unsigned: false,
         };
         fetch_run(&self.live, &connection, ask, &self.download, self.engine.metrics()).await
     }

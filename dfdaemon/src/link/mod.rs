@@ -12,8 +12,8 @@ mod session;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use content::TaskId;
-use peer::{LiveTask, Plan, Want};
+use content::{PieceSet, TaskId};
+use peer::{LiveTask, Plan};
 use prost::Message;
 use tokio::sync::{mpsc, watch};
 use transport::{Connection, TransportError};
@@ -45,7 +45,11 @@ pub enum LinkError {
 #[derive(Debug)]
 pub(crate) enum Told {
     /// The demand on a task changed.
-    Wanted(TaskId, Option<Want>),
+    Wanted(TaskId),
+    /// A search for a task came to its end.
+    Searched(TaskId),
+    /// Pieces are here no more.
+    Lost(TaskId, PieceSet),
     /// The supernode knows the task: it was opened there.
     Introduced(TaskId),
     /// The supernode did not take the task.
@@ -147,8 +151,12 @@ impl Link {
 }
 
 impl Plan for Link {
-    fn wanted(&self, task: &Arc<LiveTask>, want: Option<Want>) {
+    fn wanted(&self, task: &Arc<LiveTask>) {
         // Nobody listens only when the process ends.
-        let _ = self.told.send(Told::Wanted(task.id(), want));
+        let _ = self.told.send(Told::Wanted(task.id()));
+    }
+
+    fn lost(&self, task: TaskId, pieces: PieceSet) {
+        let _ = self.told.send(Told::Lost(task, pieces));
     }
 }

@@ -7,13 +7,14 @@ use peer::{Failure, Want};
 use tokio::sync::mpsc;
 use transport::{Connection, SendHalf, TransportError};
 use wire::control::{
-    FromNode, FromSupernode, Has, NodeSays, SupernodeSays, TaskFailed, Told as AllTold, Unwant,
+    FromNode, FromSupernode, Has, Lost, NodeSays, SupernodeSays, TaskFailed, Told as AllTold,
+    Unopened, Unwant,
 };
 use wire::request::{Asks, Control, Kind, Request};
 
-use super::State;
 use super::driver::Driver;
 use super::lease::Running;
+use super::{State, Told};
 
 /// The supernode welcomes a node within this time.
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
@@ -27,8 +28,12 @@ pub(super) async fn hold(
     let (mut out, mut incoming) = connection.open(&request).await?.split();
     say(&mut out, NodeSays::Hello(driver.parts.hello.clone())).await?;
     let welcome = tokio::time::timeout(WELCOME_WITHIN, incoming.recv::<FromSupernode>()).await;
-    if !matches!(welcome, Ok(Ok(Some(_)))) {
+    let Ok(Ok(Some(FromSupernode { says: Some(SupernodeSays::Welcome(welcome)) }))) = welcome
+    else {
         return Err(TransportError::Closed);
+    };
+    for neighbour in welcome.neighbours {
+        driver.parts.engine.met(neighbour);
     }
     // Reading goes on in a task of its own: a half-read message must not be lost to a select.
     let (heard_in, mut heard) = mpsc::channel(64);
@@ -67,7 +72,7 @@ async fn talk(
             }
             message = heard.recv() => match message {
                 Some(message) => {
-                    if let Some(reply) = hear(driver, message) {
+                    if let Some(reply) = hear(driver, connection, message) {
                         say(out, reply).await?;
                     }
                 }
@@ -75,6 +80,10 @@ async fn talk(
             },
             told = driver.ends.told.recv() => {
                 let Some(told) = told else { return Ok(()) };
+                if let Told::Lost(task, pieces) = &told {
+                    let lost = Lost { task: task.to_string(), pieces: map(pieces) };
+                    say(out, NodeSays::Lost(lost)).await?;
+                }
                 if let Some((task, want)) = driver.note(&told, Some(connection)) {
                     say(out, wanted(task, want)).await?;
                 }
@@ -136,7 +145,7 @@ fn ended(driver: &Driver, running: Running) -> NodeSays {
     }
 }
 
-fn hear(driver: &mut Driver, message: FromSupernode) -> Option<NodeSays> {
+fn hear(driver: &mut Driver, connection: &Connection, message: FromSupernode) -> Option<NodeSays> {
     match message.says? {
         SupernodeSays::Welcome(_) => None,
         SupernodeSays::Lease(lease) => driver.transfers.begin(lease).map(NodeSays::Ended),
@@ -150,6 +159,12 @@ fn hear(driver: &mut Driver, message: FromSupernode) -> Option<NodeSays> {
         }
         SupernodeSays::Failed(failed) => {
             fail(driver, failed);
+            None
+        }
+        SupernodeSays::Unopened(Unopened { task }) => {
+            if let Ok(task) = wire::task(&task) {
+                driver.reopen(connection, task);
+            }
             None
         }
     }

@@ -4,11 +4,32 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use content::Digest;
 
-use super::error::failed;
-use super::{Mirror, body, named, unchanged};
+use super::error::{OciError, failed};
+use super::outlet::Outlet;
+use super::{Mirror, body, named, unchanged, warm};
 use crate::gateway::Asked;
 
 impl Mirror {
+    /// A blob that is here whole, verified in this run, and fresh for this client.
+    pub(super) fn warm_blob(
+        &self,
+        asked: &Asked,
+        digest: Digest,
+        headers: &HeaderMap,
+        outlet: &Outlet,
+    ) -> Option<Response<Body>> {
+        let live = self.gateway.fresh(asked, digest)?;
+        let name = digest.to_string();
+        if unchanged(headers, &name) {
+            return None;
+        }
+        let mut response = body::warm(self.gateway.engine(), &live, headers, &name, |ready| {
+            warm::body(ready, outlet.clone(), asked.request_id.clone())
+        })?;
+        named(&mut response, &name, "application/octet-stream");
+        Some(response)
+    }
+
     pub(super) async fn blob(
         &self,
         asked: Asked,
@@ -16,6 +37,16 @@ impl Mirror {
         head: bool,
         headers: &HeaderMap,
     ) -> Response<Body> {
+        let name = digest.to_string();
+        let ended_short = self.gateway.ended_short(digest, body::resumes(headers, &name));
+        if !head && ended_short {
+            return OciError::new(
+                StatusCode::BAD_GATEWAY,
+                "UNKNOWN",
+                "what came of this blob a moment ago ended short: take it elsewhere",
+            )
+            .response();
+        }
         let opened = if head {
             self.gateway.facts(&asked, digest).await
         } else {
@@ -25,7 +56,6 @@ impl Mirror {
             Ok(live) => live,
             Err(failure) => return failed(failure, "BLOB_UNKNOWN"),
         };
-        let name = digest.to_string();
         let mut response = if unchanged(headers, &name) {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -37,7 +67,7 @@ impl Mirror {
             answer.insert(header::CONTENT_LENGTH, live.layout().length().into());
             response
         } else {
-            body::ranged(self.gateway.engine(), &live, headers, &name, asked.request_id)
+            body::ranged(&self.gateway, &live, headers, &name, asked.request_id)
         };
         if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
             named(&mut response, &name, "application/octet-stream");

@@ -4,40 +4,76 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use content::TaskId;
 use futures_util::stream;
-use peer::{Eagerness, Engine, LiveTask, Reader};
+use peer::{Eagerness, Engine, Failure, LiveTask, Reader, Source};
+use store::Ready;
 use wire::control::Priority;
+use wire::request::Kind;
 
 use super::error::{OciError, add_header};
 use super::range::{self, Part};
+use super::short::Short;
+use crate::gateway::Gateway;
 
 /// Answers a GET of a task whose entity tag is `name`, as its `Range` wants it.
 pub(crate) fn ranged(
-    engine: &Engine,
+    gateway: &Arc<Gateway>,
     live: &Arc<LiveTask>,
     headers: &HeaderMap,
     name: &str,
     request_id: String,
 ) -> Response<Body> {
     let length = live.layout().length();
-    let mut response = Response::new(Body::empty());
-    let (bytes, eagerness) = match range::read(asked_range(headers, name), length) {
-        Part::All => (0..length, Eagerness::All),
-        Part::Some { bytes, open } => {
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            let told = format!("bytes {}-{}/{length}", bytes.start, bytes.end - 1);
-            add_header(response.headers_mut(), "content-range", &told);
-            (bytes, if open { Eagerness::Window } else { Eagerness::All })
-        }
-        Part::Unsatisfiable => return unsatisfiable(length),
-    };
+    let part = range::read(asked_range(headers, name), length);
+    let Some(bytes) = part.bytes(length) else { return unsatisfiable(length) };
+    let open = matches!(part, Part::Some { open: true, .. });
+    let eagerness = if open { Eagerness::Window } else { Eagerness::All };
+    let reader = gateway.engine().read(live, bytes, Priority::Pull, eagerness);
+    let gateway = Arc::clone(gateway);
+    let answer = Answer { reader, gateway, task: live.id(), begun: false, request_id };
+    described(&part, length, name, answer.streamed())
+}
+
+/// [`ranged`] for a range that needs no reader: the task is whole, and all of the range was
+/// verified in this run. `None` if it is not so.
+pub(super) fn warm(
+    engine: &Engine,
+    live: &Arc<LiveTask>,
+    headers: &HeaderMap,
+    name: &str,
+    body: impl FnOnce(Ready) -> Body,
+) -> Option<Response<Body>> {
+    let length = live.layout().length();
+    let part = range::read(asked_range(headers, name), length);
+    let bytes = part.bytes(length).filter(|_| live.is_whole())?;
+    // What the disk refuses is for the reader to tell.
+    let ready = live.stored().ready(bytes.clone()).ok().flatten()?;
+    engine.metrics().received(Source::Store, bytes.end - bytes.start);
+    Some(described(&part, length, name, body(ready)))
+}
+
+/// The answer's head for `part` of `length` bytes.
+fn described(part: &Part, length: u64, name: &str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let mut count = length;
+    if let Part::Some { bytes, .. } = part {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let told = format!("bytes {}-{}/{length}", bytes.start, bytes.end - 1);
+        add_header(response.headers_mut(), "content-range", &told);
+        count = bytes.end - bytes.start;
+    }
     let answer = response.headers_mut();
     answer.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    answer.insert(header::CONTENT_LENGTH, (bytes.end - bytes.start).into());
+    answer.insert(header::CONTENT_LENGTH, count.into());
     add_header(answer, "etag", &format!("\"{name}\""));
-    let reader = engine.read(live, bytes, Priority::Pull, eagerness);
-    *response.body_mut() = streamed(reader, request_id);
     response
+}
+
+/// Whether a request asks for the rest of something, and not for all of it.
+pub(crate) fn resumes(headers: &HeaderMap, name: &str) -> bool {
+    let part = range::read(asked_range(headers, name), u64::MAX);
+    matches!(part, Part::Some { bytes, .. } if bytes.start > 0)
 }
 
 /// The range asked for, unless it is bound (`If-Range`) to other bytes than these.
@@ -60,18 +96,43 @@ fn unsatisfiable(length: u64) -> Response<Body> {
     response
 }
 
-/// The reader as a body. An error ends the body short of its announced length, and the connection
-/// with it, in order: the client resumes, or takes the rest elsewhere.
-fn streamed(reader: Reader, request_id: String) -> Body {
-    Body::from_stream(stream::unfold(Some((reader, request_id)), |state| async {
-        let (mut reader, request_id) = state?;
-        match reader.next().await {
-            Ok(Some(bytes)) => Some((Ok(bytes), Some((reader, request_id)))),
-            Ok(None) => None,
-            Err(failure) => {
-                tracing::warn!(request = %request_id, error = %failure, "a blob ends short");
-                Some((Err(failure), None))
+/// An answer under way.
+struct Answer {
+    reader: Reader,
+    gateway: Arc<Gateway>,
+    task: TaskId,
+    /// Whether a byte was sent.
+    begun: bool,
+    request_id: String,
+}
+
+impl Answer {
+    /// The reader as a body. An error ends the body short of its announced length, and the
+    /// connection with it, in order: the client resumes, or takes the rest elsewhere.
+    fn streamed(self) -> Body {
+        Body::from_stream(stream::unfold(Some(self), |answer| async {
+            let mut answer = answer?;
+            match answer.reader.next().await {
+                Ok(Some(bytes)) => {
+                    answer.begun = true;
+                    Some((Ok(bytes), Some(answer)))
+                }
+                Ok(None) => None,
+                Err(failure) => {
+                    answer.ends_short(&failure);
+                    Some((Err(failure), None))
+                }
             }
-        }
-    }))
+        }))
+    }
+
+    fn ends_short(&self, failure: &Failure) {
+        tracing::warn!(request = %self.request_id, error = %failure, "a blob ends short");
+        let short = match failure.kind {
+            Kind::Mismatch => Short::Wrong,
+            _ if !self.begun => Short::Empty,
+            _ => return,
+        };
+        self.gateway.short_ends().note(self.task, short);
+    }
 }

@@ -121,3 +121,21 @@ pub fn add_header(headers: &mut axum::http::HeaderMap, name: &str, value: &str) 
         headers.append(name, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_failure_of_ours_is_429() {
+        use Kind::{Invalid, Mismatch, NotAdmitted, Origin, Other, Refused};
+        // containerd repeats a 429 five times within milliseconds, and then goes on as with 503.
+        for kind in [Other, Refused, NotAdmitted, Origin, Mismatch, Invalid] {
+            let status = failed(Failure::new(kind, "why"), "BLOB_UNKNOWN").status();
+            assert_ne!(status, StatusCode::TOO_MANY_REQUESTS, "{kind:?}");
+            assert!(status.is_client_error() || status.is_server_error(), "{kind:?}");
+        }
+        let busy = failed(Failure::new(Other, "why"), "BLOB_UNKNOWN");
+        assert_eq!(busy.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

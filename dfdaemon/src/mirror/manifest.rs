@@ -1,14 +1,27 @@
-//! Manifests: tags are always asked upstream.
+//! Manifests: tags are always asked upstream; what a digest names is kept.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode, header};
+use content::Digest;
 use registry::Reference;
 
 use super::error::{add_header, failed};
 use super::{Mirror, named, unchanged};
-use crate::gateway::Asked;
+use crate::gateway::{Asked, ManifestReply};
 
 impl Mirror {
+    /// A manifest that is here, and fresh for this client.
+    pub(super) fn warm_manifest(
+        &self,
+        asked: &Asked,
+        digest: &Digest,
+        head: bool,
+        headers: &HeaderMap,
+    ) -> Option<Response<Body>> {
+        let manifest = self.gateway.fresh_manifest(asked, digest)?;
+        Some(answer(manifest, head, headers))
+    }
+
     pub(super) async fn manifest(
         &self,
         asked: Asked,
@@ -17,27 +30,30 @@ impl Mirror {
         headers: &HeaderMap,
     ) -> Response<Body> {
         let accept = accepted(headers);
-        let manifest = match self.gateway.manifest(&asked, reference, head, accept).await {
-            Ok(manifest) => manifest,
-            Err(failure) => return failed(failure, "MANIFEST_UNKNOWN"),
-        };
-        let mut response = Response::new(Body::empty());
-        named(&mut response, &manifest.digest, &manifest.media_type);
-        for told in &manifest.headers {
-            if !OWN.contains(&told.name.to_ascii_lowercase().as_str()) {
-                add_header(response.headers_mut(), &told.name, &told.value);
-            }
+        match self.gateway.manifest(&asked, reference, head, accept).await {
+            Ok(manifest) => answer(manifest, head, headers),
+            Err(failure) => failed(failure, "MANIFEST_UNKNOWN"),
         }
-        if unchanged(headers, &manifest.digest) {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return response;
-        }
-        response.headers_mut().insert(header::CONTENT_LENGTH, manifest.length.into());
-        if !head {
-            *response.body_mut() = Body::from(manifest.body.unwrap_or_default());
-        }
-        response
     }
+}
+
+fn answer(manifest: ManifestReply, head: bool, headers: &HeaderMap) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    named(&mut response, &manifest.digest, &manifest.media_type);
+    for told in &manifest.headers {
+        if !OWN.contains(&told.name.to_ascii_lowercase().as_str()) {
+            add_header(response.headers_mut(), &told.name, &told.value);
+        }
+    }
+    if unchanged(headers, &manifest.digest) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    response.headers_mut().insert(header::CONTENT_LENGTH, manifest.length.into());
+    if !head {
+        *response.body_mut() = Body::from(manifest.body.unwrap_or_default());
+    }
+    response
 }
 
 /// Headers that we set ourselves, whatever the registry said.

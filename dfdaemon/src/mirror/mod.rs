@@ -4,114 +4,193 @@
 //! where the orderly end of a connection makes it resume.
 
 pub mod error;
+pub mod link;
 pub mod range;
 pub mod route;
+pub mod short;
 
 pub(crate) mod body;
+
+pub(crate) mod outlet;
 
 mod blob;
 mod manifest;
 mod page;
+mod warm;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use registry::{Caller, Credential};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use registry::{Caller, Credential, Reference, Repository};
 use telemetry::request_id::{self, RequestId};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::gateway::{Asked, Gateway};
 use error::OciError;
+use outlet::Outlet;
 use route::Route;
 
 /// Clients get headers within this time: containerd 2.3 goes on to the next host after 30 s.
 const HEADERS_WITHIN: Duration = Duration::from_secs(25);
 
-/// The mirror's one handler.
+/// Once the node is to stop, answers that are not known within this time are not waited for.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// What answers the mirror's clients.
 #[derive(Clone, Debug)]
 pub struct Mirror {
     gateway: Arc<Gateway>,
     default: Option<String>,
+    stop: CancellationToken,
 }
 
 impl Mirror {
-    /// A mirror in front of `gateway`; `default` is the registry of requests that name none.
+    /// A mirror in front of `gateway`; `default` is the registry of requests that name none. Once
+    /// `stop` is cancelled, who still waits for an answer is sent elsewhere.
     #[must_use]
-    pub const fn new(gateway: Arc<Gateway>, default: Option<String>) -> Self {
-        Self { gateway, default }
+    pub const fn new(
+        gateway: Arc<Gateway>,
+        default: Option<String>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { gateway, default, stop }
     }
 
-    /// Its routes: all paths lead to one handler, which reads them itself.
-    pub fn routes(self) -> Router {
-        Router::new().fallback(handle).with_state(self)
+    /// Ends some time after the process was told to stop.
+    async fn stopped(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
     }
 
-    async fn answer(&self, request: Request, id: RequestId) -> Response<Body> {
+    /// Answers a request that came over the connection of `outlet`.
+    pub(crate) async fn handle<B>(&self, request: Request<B>, outlet: &Outlet) -> Response<Body> {
         let (parts, _body) = request.into_parts();
+        let told = parts.headers.get(request_id::HEADER).and_then(|value| value.to_str().ok());
+        let id = RequestId::accept(told);
+        let mut response = match self.read(&parts, &id) {
+            Ok(question) => match self.at_once(&question, &parts.headers, outlet) {
+                Some(response) => response,
+                None => self.in_time(question, &parts, &id).await,
+            },
+            Err(refusal) => refusal,
+        };
+        tracing::debug!(request = %id, method = %parts.method, path = parts.uri.path(),
+            status = response.status().as_u16(), "answered");
+        let headers = response.headers_mut();
+        headers.insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
+        error::add_header(headers, request_id::HEADER, id.as_ref());
+        if let Some(named) = named_registry(&parts.uri) {
+            // distribution-spec, "Registry proxying": the proxy says for whom it answers.
+            error::add_header(headers, "oci-namespace", &named);
+        }
+        response
+    }
+
+    /// What is asked for, and by whom; or why nothing is.
+    #[expect(clippy::result_large_err, reason = "the refusal is the answer, and moves once")]
+    fn read(&self, parts: &Parts, id: &RequestId) -> Result<Question, Response<Body>> {
         let head = parts.method == Method::HEAD;
         if !head && parts.method != Method::GET {
-            return OciError::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "UNSUPPORTED",
-                "this is a mirror: push to the registry itself",
-            )
-            .response();
+            return Err(read_only());
         }
-        let route = route::read(parts.uri.path(), parts.uri.query(), self.default.as_deref());
-        let caller = caller(&parts.headers);
-        let (route, caller) = match (route, caller) {
-            (Err(no_route), _) => return OciError::from(no_route).response(),
-            (_, Err(error)) => return error.response(),
-            (Ok(route), Ok(caller)) => (route, caller),
-        };
-        let asked = |repository| Asked { repository, caller, request_id: id.to_string() };
-        match route {
+        let route = route::read(parts.uri.path(), parts.uri.query(), self.default.as_deref())
+            .map_err(|no_route| OciError::from(no_route).response())?;
+        let caller = caller(&parts.headers).map_err(OciError::response)?;
+        Ok(Question { route, caller, head, request_id: id.to_string() })
+    }
+
+    /// The answer of what is here, verified, and was granted to this client a short time ago:
+    /// nobody is asked, and nothing waited for.
+    fn at_once(
+        &self,
+        question: &Question,
+        headers: &HeaderMap,
+        outlet: &Outlet,
+    ) -> Option<Response<Body>> {
+        match &question.route {
+            Route::Blob(repository, digest) if !question.head => {
+                self.warm_blob(&question.asked(repository), *digest, headers, outlet)
+            }
+            Route::Manifest(repository, Reference::Digest(digest)) => {
+                self.warm_manifest(&question.asked(repository), digest, question.head, headers)
+            }
+            _ => None,
+        }
+    }
+
+    /// The answer, or that it took too long.
+    async fn in_time(&self, question: Question, parts: &Parts, id: &RequestId) -> Response<Body> {
+        let span = tracing::info_span!("mirror", request = %id, method = %parts.method,
+            path = parts.uri.path());
+        let late = |status, why| OciError::new(status, "UNKNOWN", why).response();
+        // Without a supernode it is the registry itself that is told the id.
+        let answer = registry::RequestId::scope(
+            registry::RequestId::new(id.as_str()),
+            self.answer(question, parts),
+        );
+        tokio::select! {
+            response = answer.instrument(span) => response,
+            () = tokio::time::sleep(HEADERS_WITHIN) => {
+                late(StatusCode::GATEWAY_TIMEOUT, "the registry did not answer in time")
+            }
+            () = self.stopped() => late(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"),
+        }
+    }
+
+    async fn answer(&self, question: Question, parts: &Parts) -> Response<Body> {
+        let (head, headers) = (question.head, &parts.headers);
+        let asked = |repository| question.asked(repository);
+        match &question.route {
             Route::Ping => ping(),
             Route::Manifest(repository, reference) => {
-                self.manifest(asked(repository), reference, head, &parts.headers).await
+                self.manifest(asked(repository), reference.clone(), head, headers).await
             }
             Route::Blob(repository, digest) => {
-                self.blob(asked(repository), digest, head, &parts.headers).await
+                self.blob(asked(repository), *digest, head, headers).await
             }
-            Route::Tags(repository, page) => self.tags(asked(repository), page).await,
-            Route::Referrers(repository, digest, kind) => {
-                self.referrers(asked(repository), digest, kind).await
+            Route::Page(repository, page) => {
+                self.page(asked(repository), page.clone(), &parts.uri).await
             }
         }
     }
 }
 
-async fn handle(State(mirror): State<Mirror>, request: Request) -> Response<Body> {
-    let told = request.headers().get(request_id::HEADER).and_then(|value| value.to_str().ok());
-    let id = RequestId::accept(told);
-    let registry = request.uri().query().and_then(|query| {
-        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-        pairs.find(|(name, _)| name == "ns").map(|(_, value)| value.into_owned())
-    });
-    let span = tracing::info_span!("mirror", request = %id, method = %request.method(), path = request.uri().path());
-    let answer = mirror.answer(request, id.clone());
-    let mut response =
-        match tokio::time::timeout(HEADERS_WITHIN, answer.instrument(span.clone())).await {
-            Ok(response) => response,
-            Err(_) => OciError::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "UNKNOWN",
-                "the registry did not answer in time",
-            )
-            .response(),
-        };
-    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
-    let headers = response.headers_mut();
-    headers.insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
-    error::add_header(headers, request_id::HEADER, id.as_ref());
-    if let Some(registry) = registry {
-        // distribution-spec, "Registry proxying": the proxy says for whom it answers.
-        error::add_header(headers, "oci-namespace", &registry);
+/// A request, read.
+struct Question {
+    route: Route,
+    caller: Caller,
+    head: bool,
+    request_id: String,
+}
+
+impl Question {
+    fn asked(&self, repository: &Repository) -> Asked {
+        Asked {
+            repository: repository.clone(),
+            caller: self.caller.clone(),
+            request_id: self.request_id.clone(),
+        }
     }
+}
+
+/// The registry that `?ns=` names.
+fn named_registry(uri: &Uri) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(uri.query()?.as_bytes());
+    pairs.find(|(name, _)| name == "ns").map(|(_, value)| value.into_owned())
+}
+
+fn read_only() -> Response<Body> {
+    let error = OciError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "UNSUPPORTED",
+        "this is a mirror: push to the registry itself",
+    );
+    let mut response = error.response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }
 

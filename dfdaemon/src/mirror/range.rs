@@ -19,6 +19,18 @@ pub enum Part {
     Unsatisfiable,
 }
 
+impl Part {
+    /// The bytes of a blob of `length` bytes that are meant; `None` if there are none.
+    #[must_use]
+    pub fn bytes(&self, length: u64) -> Option<Range<u64>> {
+        match self {
+            Self::All => Some(0..length),
+            Self::Some { bytes, .. } => Some(bytes.clone()),
+            Self::Unsatisfiable => None,
+        }
+    }
+}
+
 /// Reads the header's value for a blob of `length` bytes. What cannot be read is ignored, as the
 /// RFC wants it; several ranges are answered with all, which it allows.
 #[must_use]

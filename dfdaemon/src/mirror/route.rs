@@ -5,7 +5,7 @@
 //! default.
 
 use content::{Digest, name};
-use registry::{Reference, Repository};
+use registry::{Page, Reference, Repository};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,19 +16,8 @@ pub enum Route {
     Manifest(Repository, Reference),
     /// A blob.
     Blob(Repository, Digest),
-    /// The tags of a repository.
-    Tags(Repository, TagsPage),
-    /// What refers to a manifest.
-    Referrers(Repository, Digest, Option<String>),
-}
-
-/// Which part of the tags.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TagsPage {
-    /// At most so many.
-    pub n: Option<u32>,
-    /// After this one.
-    pub last: Option<String>,
+    /// A page of a repository's tags, or of what refers to a manifest.
+    Page(Repository, Page),
 }
 
 /// Why a path asks for nothing.
@@ -67,7 +56,8 @@ pub fn read(path: &str, query: Option<&str>, default: Option<&str>) -> Result<Ro
     if let Some(full) = rest.strip_suffix("/tags/list") {
         let n = asked("n").and_then(|n| n.parse().ok());
         let last = asked("last").filter(|last| name::is_tag(last));
-        return Ok(Route::Tags(place(full)?, TagsPage { n, last }));
+        let more = others(query, &["n", "last"]);
+        return Ok(Route::Page(place(full)?, Page::Tags { n, last, more }));
     }
     // A repository may have a component named `blobs`; the last such segment is the one that counts.
     let (head, last) = rest.rsplit_once('/').ok_or(NoRoute::NotFound)?;
@@ -75,9 +65,25 @@ pub fn read(path: &str, query: Option<&str>, default: Option<&str>) -> Result<Ro
     match kind {
         "manifests" => Ok(Route::Manifest(place(full)?, reference(last)?)),
         "blobs" => Ok(Route::Blob(place(full)?, digest(last)?)),
-        "referrers" => Ok(Route::Referrers(place(full)?, digest(last)?, asked("artifactType"))),
+        "referrers" => {
+            let artifact_type = asked("artifactType");
+            let more = others(query, &["artifactType"]);
+            let page = Page::Referrers { digest: digest(last)?, artifact_type, more };
+            Ok(Route::Page(place(full)?, page))
+        }
         _ => Err(NoRoute::NotFound),
     }
+}
+
+/// The longest rest of a query that is passed on: tokens of pages are shorter.
+const LONGEST_REST: usize = 2048;
+
+/// The query but for `ns` and `known`: what a registry put into its link to a page.
+fn others(query: Option<&str>, known: &[&str]) -> String {
+    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let others = pairs.filter(|(name, _)| name != "ns" && !known.contains(&name.as_ref()));
+    let rest = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(others).finish();
+    if rest.len() > LONGEST_REST { String::new() } else { rest }
 }
 
 fn digest(text: &str) -> Result<Digest, NoRoute> {
@@ -151,15 +157,18 @@ mod tests {
         assert_eq!(read("/v2", None, None), Ok(Route::Ping));
         let blob = read(&format!("/v2/a/blobs/blobs/{digest}"), ns, None);
         assert_eq!(blob, Ok(Route::Blob(repo("r.example", "a/blobs"), digest)));
-        let tags = read("/v2/a/tags/list", Some("ns=r.example&n=3&last=v1"), None);
-        let page = TagsPage { n: Some(3), last: Some("v1".into()) };
-        assert_eq!(tags, Ok(Route::Tags(repo("r.example", "a"), page)));
-        let referrers =
-            read(&format!("/v2/a/referrers/{digest}"), Some("ns=r.example&artifactType=t"), None);
-        assert_eq!(
-            referrers,
-            Ok(Route::Referrers(repo("r.example", "a"), digest, Some("t".into())))
-        );
+        let tags = read("/v2/a/tags/list", Some("ns=r.example&n=3&last=v1&next=%2F"), None);
+        let more = "next=%2F".to_owned();
+        let page = Page::Tags { n: Some(3), last: Some("v1".into()), more };
+        assert_eq!(tags, Ok(Route::Page(repo("r.example", "a"), page)));
+        let query = Some("ns=r.example&artifactType=t");
+        let referrers = read(&format!("/v2/a/referrers/{digest}"), query, None);
+        let page = Page::Referrers { digest, artifact_type: Some("t".into()), more: String::new() };
+        assert_eq!(referrers, Ok(Route::Page(repo("r.example", "a"), page)));
+        let endless = format!("n=3&x={}", "y".repeat(5000));
+        let tags = read("/v2/r.example/a/tags/list", Some(&endless), None);
+        let page = Page::Tags { n: Some(3), last: None, more: String::new() };
+        assert_eq!(tags, Ok(Route::Page(repo("r.example", "a"), page)));
     }
 
     #[test]

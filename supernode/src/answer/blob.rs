@@ -30,7 +30,8 @@ impl Answers {
         })?;
         let live = self.blob(&asked, digest).await?;
         let task = live.id();
-        let fresh_seconds = self.access.readable_for().as_secs();
+        let fresh = self.access.fresh_for(&asked.repository, &digest, &asked.caller);
+        let fresh_seconds = fresh.as_secs();
         if ask.only_facts {
             return Ok(Opened {
                 statements: vec![
@@ -40,7 +41,7 @@ impl Answers {
                 ..Opened::default()
             });
         }
-        self.swarm.interest(name, task);
+        self.swarm.grant(name, task);
         let inline = self.inline(&live).await?;
         let statements = self.swarm.sign(&live, live.layout().all(), is_whole(&live));
         Ok(Opened {
@@ -70,8 +71,8 @@ impl Answers {
         let live = self.feeds.describe(task, origin).await?;
         if first {
             self.settle(asked, digest).await?;
-            self.watch(&live);
         }
+        self.watch(&live);
         Ok(live)
     }
 
@@ -100,7 +101,11 @@ impl Answers {
     }
 
     /// Tells the scheduler of a task that has become known, and all who wait when it is whole.
+    /// A task that was let go of and taken into memory again is followed again.
     pub(super) fn watch(&self, live: &Arc<LiveTask>) {
+        if !live.begin_watching() {
+            return;
+        }
         let task = live.id();
         self.swarm.know(task, live.layout(), live.present());
         let swarm = self.swarm.clone();

@@ -2,6 +2,7 @@
 //! kept, and move once.
 
 use content::{Digest, TaskId};
+use futures_util::StreamExt;
 use peer::Failure;
 use peer::origin::{Origin, OriginKind, RegistryOrigin};
 use registry::{ManifestAnswer, ManifestMethod, ManifestRequest, Reference};
@@ -48,7 +49,7 @@ impl Answers {
         if let Some(answer) = &answer
             && (ask.head || answer.status == 304)
         {
-            return Ok(self.head(answer));
+            return Ok(self.head(&asked, answer));
         }
         let body = self.body(&asked, digest, request.accept).await?;
         let headers = answer.map(|answer| headers(&answer)).unwrap_or_default();
@@ -58,14 +59,18 @@ impl Answers {
             digest: digest.to_string(),
             media_type: body.media_type,
             length: body.bytes.len() as u64,
-            grants: self.grants(name, &asked, &body.bytes),
+            grants: self.grants(name, &asked, &body.bytes).await,
             body: (!ask.head).then(|| body.bytes.to_vec()),
             headers,
-            fresh_seconds: self.access.readable_for().as_secs(),
+            fresh_seconds: self.fresh_seconds(&asked, &digest),
         })
     }
 
-    fn head(&self, answer: &ManifestAnswer) -> Manifested {
+    fn fresh_seconds(&self, asked: &Asked, digest: &Digest) -> u64 {
+        self.access.fresh_for(&asked.repository, digest, &asked.caller).as_secs()
+    }
+
+    fn head(&self, asked: &Asked, answer: &ManifestAnswer) -> Manifested {
         Manifested {
             failure: None,
             status: u32::from(answer.status),
@@ -75,7 +80,7 @@ impl Answers {
             body: None,
             headers: headers(answer),
             grants: Vec::new(),
-            fresh_seconds: self.access.readable_for().as_secs(),
+            fresh_seconds: self.fresh_seconds(asked, &answer.digest),
         }
     }
 
@@ -100,10 +105,27 @@ impl Answers {
         Ok(Body { media_type: live.stored().media_type(), bytes })
     }
 
+    /// Asks the registry which of the listed blobs the repository holds, a HEAD each, once for the
+    /// whole cluster. What is not answered in time is asked again when somebody wants it.
+    async fn confirm(&self, asked: &Asked, listed: &[Digest]) {
+        let asking =
+            futures_util::stream::iter(listed).for_each_concurrent(HEADS, |digest| async move {
+                if let Err(error) = self.access.blob(&asked.repository, digest, &asked.caller).await
+                {
+                    tracing::debug!(%digest, %error, "no grant for a listed blob");
+                }
+            });
+        if tokio::time::timeout(CONFIRM_WITHIN, asking).await.is_err() {
+            tracing::debug!("the registry is slow to tell which blobs it holds");
+        }
+    }
+
     /// Leave to have the blobs that the manifest lists, as far as the repository is known to hold
     /// them: a pull then goes on if we go away.
-    fn grants(&self, name: &str, asked: &Asked, manifest: &[u8]) -> Vec<Grant> {
-        listed(manifest)
+    async fn grants(&self, name: &str, asked: &Asked, manifest: &[u8]) -> Vec<Grant> {
+        let listed = listed(manifest);
+        self.confirm(asked, &listed).await;
+        listed
             .into_iter()
             .filter(|digest| self.access.known(&asked.repository, digest, &asked.caller))
             .map(|digest| {
@@ -135,9 +157,15 @@ fn headers(answer: &ManifestAnswer) -> Vec<Header> {
         .collect()
 }
 
+/// So many blobs are asked for at once.
+const HEADS: usize = 8;
+
+/// A manifest waits for its blobs' grants no longer than this.
+const CONFIRM_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// So many blobs of one manifest are looked at: images have tens of layers, 127 at most in
 /// practice (overlayfs), and a hostile manifest could list millions.
-const MAX_LISTED: usize = 512;
+const MAX_LISTED: usize = 256;
 
 /// The digests of the config and the layers that a manifest lists.
 fn listed(manifest: &[u8]) -> Vec<Digest> {

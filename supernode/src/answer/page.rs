@@ -2,7 +2,7 @@
 
 use content::Digest;
 use peer::Failure;
-use wire::request::{Header, Kind, Page, Paged, Said};
+use wire::request::{Kind, Page, Paged, Said};
 
 use super::{Answers, Asked};
 
@@ -26,16 +26,12 @@ impl Answers {
                     .parse::<Digest>()
                     .map_err(|error| Failure::new(Kind::Invalid, error.to_string()))?,
                 artifact_type: ask.artifact_type,
+                more: ask.more,
             },
-            None => registry::Page::Tags { n: ask.n, last: ask.last },
+            None => registry::Page::Tags { n: ask.n, last: ask.last, more: ask.more },
         };
         let passed =
             self.access.registries().get_page(&asked.repository, &page, &asked.caller).await?;
-        let header = |(name, value): (String, String)| Header { name, value };
-        Ok(Said {
-            status: u32::from(passed.status),
-            headers: passed.headers.into_iter().map(header).collect(),
-            body: passed.body.to_vec(),
-        })
+        Ok(peer::failure::passed(passed))
     }
 }

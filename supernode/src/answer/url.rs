@@ -32,7 +32,7 @@ impl Answers {
             .transpose()
             .map_err(|error| invalid(error.to_string()))?;
         let live = self.url(url, expected).await?;
-        self.swarm.interest(name, live.id());
+        self.swarm.grant(name, live.id());
         let statements = self.swarm.sign(&live, live.layout().all(), false);
         Ok(Opened {
             statements: statements.into_iter().map(Into::into).collect(),
@@ -47,13 +47,11 @@ impl Answers {
         let stream = self.access.registries().open_url(&url, 0.., &[]).await?;
         let task = name(&url, expected, &stream)?;
         let origin = Origin::Url { url, etag: stream.etag.clone() };
-        let known = self.known(&task).is_some();
+        self.known(&task);
         let stream = OriginStream::url(stream, 0)?;
         let live = self.feeds.adopt(task, origin, stream).await?;
         self.engine.hash(&live, expected);
-        if !known {
-            self.watch(&live);
-        }
+        self.watch(&live);
         Ok(live)
     }
 }

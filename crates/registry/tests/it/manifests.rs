@@ -209,13 +209,20 @@ async fn lists_are_passed_through() {
     let digest = Digest::of(b"x");
     for (page, uri) in [
         (
-            Page::Tags { n: Some(5), last: Some("v1&n=9".into()) },
+            Page::Tags { n: Some(5), last: Some("v1&n=9".into()), more: String::new() },
             "/v2/team/app/tags/list?n=5&last=v1%26n%3D9".to_owned(),
         ),
-        (Page::Tags { n: None, last: None }, "/v2/team/app/tags/list".to_owned()),
         (
-            Page::Referrers { digest, artifact_type: Some("a/b".into()) },
-            format!("/v2/team/app/referrers/{digest}?artifactType=a%2Fb"),
+            Page::Tags { n: None, last: None, more: String::new() },
+            "/v2/team/app/tags/list".to_owned(),
+        ),
+        (
+            Page::Tags { n: None, last: None, more: "next=a%2Fb&x=".into() },
+            "/v2/team/app/tags/list?next=a%2Fb&x=".to_owned(),
+        ),
+        (
+            Page::Referrers { digest, artifact_type: Some("a/b".into()), more: "page=2".into() },
+            format!("/v2/team/app/referrers/{digest}?artifactType=a%2Fb&page=2"),
         ),
     ] {
         let passed = registries.get_page(&server.repository(), &page, &ANONYMOUS).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use content::Digest;
-use registry::{Caller, Error, Registries, RegistriesConfig, Span};
+use registry::{Caller, Error, Registries, RegistriesConfig, RequestId, Span};
 
 use crate::support::{Answer, Seen, Server, blob_path, client, hurried, object, read};
 
@@ -313,4 +313,31 @@ async fn storage_that_forbids_head_is_measured_by_its_first_byte() {
     let error = registries.blob_head(&server.repository(), &digest, &ANONYMOUS).await;
     assert!(matches!(error, Err(Error::Refused(r)) if r.status == 403));
     assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn the_clients_request_id_is_told_at_home_and_when_a_body_goes_on() {
+    let object = object(100_000);
+    let served = object.clone();
+    let storage = Server::start(move |seen| Answer::ranged(seen, &served)).await;
+    let (served, to) = (object.clone(), storage.url("/object"));
+    let server = scripted(move |n, seen| match n {
+        0 => Answer::ranged(seen, &served).cut_at(40_000),
+        1 => Answer::redirect(to.clone()),
+        _ => Answer::new(500, ""),
+    })
+    .await;
+    let mut config = server.config();
+    config.allow_loopback = true;
+    let (registries, repository) = (client([config]), server.repository());
+    let digest = Digest::of(b"the blob");
+    let opened = registries.open_blob(&repository, &digest, Span::ALL, &ANONYMOUS);
+    let mut stream = RequestId::scope(RequestId::new("from-the-mirror"), opened).await.unwrap();
+    // Read by another task, on whose behalf nobody asks.
+    let bytes = tokio::spawn(async move { read(&mut stream).await }).await.unwrap().unwrap();
+    assert!(bytes == object);
+    for seen in &server.seen()[..2] {
+        assert_eq!(seen.header("x-request-id"), Some("from-the-mirror"), "{}", seen.uri);
+    }
+    assert_eq!(storage.seen()[0].header("x-request-id"), None);
 }

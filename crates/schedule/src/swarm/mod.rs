@@ -132,11 +132,18 @@ impl Swarm {
         holders
     }
 
-    /// The receiver of a lease that is in flight: only from it should its end be believed.
+    /// The receiver of a lease that is in flight or was taken back a moment ago: only from it
+    /// should its end be believed.
     #[must_use]
     pub fn receiver_of(&self, lease: LeaseId) -> Option<NodeId> {
-        let lease = self.leases.get(&lease)?;
-        Some(self.nodes[lease.node].id)
+        let in_flight = self.leases.get(&lease).map(|lease| self.nodes[lease.node].id);
+        in_flight.or_else(|| self.past.receiver_of(lease))
+    }
+
+    /// A task's cut, if it is known.
+    #[must_use]
+    pub fn layout(&self, task: &TaskId) -> Option<content::Layout> {
+        self.task_keys.get(task).map(|key| self.tasks[*key].layout)
     }
 
     /// Whether something happened since the last plan.

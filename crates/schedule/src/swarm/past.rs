@@ -31,6 +31,10 @@ impl Past {
         self.order.push_back(lease);
         self.leases.insert(lease, (task, node, run));
     }
+
+    pub(super) fn receiver_of(&self, lease: LeaseId) -> Option<NodeId> {
+        self.leases.get(&lease).map(|(_, node, _)| *node)
+    }
 }
 
 impl Swarm {

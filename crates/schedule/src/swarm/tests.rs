@@ -293,8 +293,10 @@ fn a_stalled_lease_is_asked_twice_and_the_loser_is_cancelled() {
     small.done(&second);
     let cancel = Decision::Cancel { lease: first.id, node: NodeId(1) };
     assert_eq!(small.plan(), [cancel]);
-    // What is said of it afterwards is ignored.
+    // What is said of it afterwards is ignored, and only the receiver may say it.
+    assert_eq!(small.swarm.receiver_of(first.id), Some(NodeId(1)));
     small.done(&first);
+    assert_eq!(small.swarm.receiver_of(first.id), None);
     assert_eq!(small.swarm.stats().hedged, 1);
 }
 
