@@ -68,7 +68,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            leases_per_receiver: 16,
+            leases_per_receiver: 32,
             blocked_extra: 1,
             ahead: 2.0,
             min_horizon: 5,

@@ -26,7 +26,7 @@ impl Rig {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let store = Store::open(StoreConfig::new(dir.path())).expect("a store");
-        let bytes: Vec<u8> = (0..PIECES * PIECE).map(|at| (at / 251 % 256) as u8).collect();
+        let bytes: Vec<u8> = (0..PIECES * PIECE).map(|at| (at / 251).to_le_bytes()[0]).collect();
         let id = TaskId::Blob(Digest::of(&bytes));
         let layout = Layout::told(bytes.len() as u64, PIECE as u64).expect("a cut");
         let said = Said {
