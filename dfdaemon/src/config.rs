@@ -132,8 +132,8 @@ impl Default for Peers {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 65002)),
             address: None,
-            upload_slots: 32,
-            upload_slots_per_node: 24,
+            upload_slots: 64,
+            upload_slots_per_node: 32,
             upload_limit: Rate::default(),
             download_limit: Rate::default(),
             max_connections: 4096,

@@ -109,7 +109,7 @@ impl Default for Nodes {
             listen: SocketAddr::from(([0, 0, 0, 0], 8002)),
             advertise: Vec::new(),
             upload_slots: 64,
-            upload_slots_per_node: 16,
+            upload_slots_per_node: 32,
             upload_limit: Rate::default(),
             max_connections: 20_000,
             max_connections_per_node: 8,

@@ -5,15 +5,13 @@
 //! Either way a task has at most one stream from the origin, opened once when its length is learned
 //! and read on from there.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 use content::statement::Said;
 use content::{Attestor, Layout, PieceIndex, PieceSet, Provisional, Statement, TaskId, Unverified};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use registry::{Caller, Registries, RequestId};
 use tokio::sync::{OnceCell, mpsc, watch};
 use wire::control::Priority;
@@ -22,6 +20,7 @@ use wire::request::Kind;
 use crate::access::CallerId;
 use crate::engine::Engine;
 use crate::failure::Failure;
+use crate::keeping::Keeping;
 use crate::live::{End, LiveTask, lock};
 use crate::metrics::Source;
 use crate::origin::{Origin, OriginStream, RegistryOrigin};
@@ -388,7 +387,9 @@ async fn run(inner: Arc<Inner>, feed: Arc<Feed>) {
             live.fail(failure);
             return;
         }
-        if next(&feed, &live, 0).is_none() {
+        // A task that failed lacks all its bytes; it is for those who ask again to begin it again.
+        let over = live.has_failed() && !inner.engine.is_live(&feed.id);
+        if over || next(&feed, &live, 0).is_none() {
             *running = false;
             return;
         }
@@ -411,12 +412,10 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let mut last = nowhere();
     inner.engine.hash(live, None);
     // What has come is kept while the next piece comes: neither waits for the other.
-    let mut keeping = Keeping { running: FuturesUnordered::new(), pieces: BTreeSet::new() };
+    let mut keeping = Keeping::new();
     loop {
         let waiting = next_or_linger(feed, live, position, open.is_some());
-        let Some(index) = keeping.during(async { Ok(waiting.await) }).await? else {
-            break;
-        };
+        let Some(index) = keeping.during(waiting).await? else { break };
         if live.is_over() {
             return Err(live.why_stopped().await);
         }
@@ -425,26 +424,23 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
             continue;
         }
         let start = u64::from(index) * size;
-        let taken = async {
-            if live.serves {
-                live.until_room(size).await;
-            }
-            let mut reading = match open.take() {
-                Some(open) if open.stream.at() == start => open,
-                _ => reopen(inner, feed, start, layout.length(), &last).await?,
-            };
-            let bytes = reading.stream.take(usize::try_from(size).unwrap_or(usize::MAX)).await;
-            Ok((reading, bytes))
+        if live.serves {
+            keeping.during(live.until_room(size)).await?;
+        }
+        let mut reading = match open.take() {
+            Some(open) if open.stream.at() == start => open,
+            _ => reopen(inner, feed, start, layout.length(), &last).await?,
         };
-        let (reading, bytes) = match keeping.during(taken).await {
-            Ok((reading, Ok(bytes))) => (reading, bytes),
-            Ok((reading, Err(failure))) if failure.is_denial() => {
+        let taking = reading.stream.take(usize::try_from(size).unwrap_or(usize::MAX));
+        let bytes = match keeping.during(taking).await? {
+            Ok(bytes) => bytes,
+            Err(failure) if failure.is_denial() => {
                 // A credential ended on the way; another asker's may be good still.
                 turn_away(inner, feed, &reading.origin);
                 last = failure;
                 continue;
             }
-            Ok((_, Err(failure))) | Err(failure) => {
+            Err(failure) => {
                 keeping.all().await?;
                 return Err(failure);
             }
@@ -457,58 +453,6 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
         open = (position < layout.pieces()).then_some(reading);
     }
     keeping.all().await
-}
-
-/// Pieces that have come and are not stored yet.
-struct Keeping<F> {
-    running: FuturesUnordered<F>,
-    pieces: BTreeSet<PieceIndex>,
-}
-
-/// So many pieces at most wait to be stored: a disk slower than the origin slows the origin down.
-const KEEPING: usize = 4;
-
-impl<F: Future<Output = Result<PieceIndex, Failure>>> Keeping<F> {
-    fn has(&self, index: PieceIndex) -> bool {
-        self.pieces.contains(&index)
-    }
-
-    async fn begin(&mut self, index: PieceIndex, keep: F) -> Result<(), Failure> {
-        while self.running.len() >= KEEPING {
-            self.one().await?;
-        }
-        self.pieces.insert(index);
-        self.running.push(keep);
-        Ok(())
-    }
-
-    /// Does something else meanwhile.
-    async fn during<T>(
-        &mut self,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return done,
-                kept = self.one(), if !self.running.is_empty() => kept?,
-            }
-        }
-    }
-
-    async fn one(&mut self) -> Result<(), Failure> {
-        if let Some(kept) = self.running.next().await {
-            self.pieces.remove(&kept?);
-        }
-        Ok(())
-    }
-
-    async fn all(&mut self) -> Result<(), Failure> {
-        while !self.running.is_empty() {
-            self.one().await?;
-        }
-        Ok(())
-    }
 }
 
 async fn keep_and_tell(

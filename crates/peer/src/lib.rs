@@ -22,6 +22,7 @@ pub mod failure;
 pub mod feed;
 pub mod fetch;
 mod hashing;
+mod keeping;
 pub mod limits;
 pub mod live;
 pub mod metrics;

@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use content::{PieceProof, Verifier};
 use transport::{Connection, PeerIdentity, Stream, TransportError};
 use wire::data::{Describe, Description, Fetch, KnownPeer, PieceHeader, Verdict};
@@ -48,13 +47,8 @@ impl Uploader {
     /// `bytes_per_second` (0: no limit).
     #[must_use]
     pub fn new(engine: Engine, verifier: Verifier, slots: Slots, bytes_per_second: u64) -> Self {
-        Self {
-            engine,
-            verifier,
-            slots,
-            turns: Turns::new(AT_ONCE),
-            limiter: Limiter::new(bytes_per_second),
-        }
+        let (turns, limiter) = (Turns::new(AT_ONCE), Limiter::new(bytes_per_second));
+        Self { engine, verifier, slots, turns, limiter }
     }
 
     /// Answers a request for a run of pieces.
@@ -93,7 +87,11 @@ impl Uploader {
             };
             self.limiter.take(piece.len()).await;
             let length = piece.len() as u64;
-            let sending = send(stream, &header, piece, &mut turn);
+            let sending = async {
+                stream.send(&header).await?;
+                stream.send_bytes(piece).await
+            };
+            let sending = beside_others(sending, &mut turn);
             let sent = tokio::time::timeout(TAKEN_WITHIN, sending).await;
             sent.map_err(|_| TransportError::Timeout)??;
             self.engine.metrics().sent(length);
@@ -162,17 +160,9 @@ impl Uploader {
     }
 }
 
-/// Sends a piece. Whoever takes it too slowly to fill the link lets others have a turn beside it.
-async fn send(
-    stream: &mut Stream,
-    header: &PieceHeader,
-    piece: Bytes,
-    turn: &mut Option<Turn>,
-) -> Result<(), TransportError> {
-    let mut sending = pin!(async {
-        stream.send(header).await?;
-        stream.send_bytes(piece).await
-    });
+/// Whoever takes a piece too slowly to fill the link lets others have a turn beside it.
+async fn beside_others<T>(sending: impl Future<Output = T>, turn: &mut Option<Turn>) -> T {
+    let mut sending = pin!(sending);
     if turn.is_some() {
         match tokio::time::timeout(STUCK, &mut sending).await {
             Ok(sent) => return sent,

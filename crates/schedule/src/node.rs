@@ -38,6 +38,9 @@ impl Place {
 /// pieces that is one in thirty, so it never costs much.
 const AT_LEAST: usize = 8;
 
+/// The same on an uplink that is much slower than others.
+const ON_A_SLOW_ONE: usize = 2;
+
 /// FNV-1a, 64 bits.
 fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -58,6 +61,8 @@ pub(crate) struct Node {
     pub(crate) downlink: Pipe,
     /// Leases that it serves.
     pub(crate) uploads: Vec<LeaseId>,
+    /// So many leases are on its uplink however long they take.
+    pub(crate) least: usize,
     /// Leases that it receives.
     pub(crate) downloads: Vec<LeaseId>,
     /// Since when nothing was on its way to it.
@@ -89,6 +94,7 @@ impl Node {
             uplink: Pipe::default(),
             downlink: Pipe::default(),
             uploads: Vec::new(),
+            least: AT_LEAST,
             downloads: Vec::new(),
             idle_since: 0,
             tasks: Vec::new(),
@@ -123,7 +129,7 @@ impl Node {
 
     /// Whether it should serve one more lease: its uplink would run dry without.
     pub(crate) fn is_free(&self, now: Millis) -> bool {
-        let is_filled = self.uploads.len() >= AT_LEAST && self.uplink.is_full();
+        let is_filled = self.uploads.len() >= self.least && self.uplink.is_full();
         self.has_slot(0, now) && !is_filled
     }
 
@@ -132,6 +138,12 @@ impl Node {
         self.can_serve
             && self.rests_until <= now
             && self.uploads.len() < (self.slots + extra) as usize
+    }
+
+    /// Learns what an uplink usually carries: on one that carries much less, leases would wait long.
+    pub(crate) fn compare(&mut self, usual: Option<f64>) {
+        let slow = self.uplink.rate().zip(usual).is_some_and(|(own, usual)| own * 2.0 < usual);
+        self.least = if slow { ON_A_SLOW_ONE } else { AT_LEAST };
     }
 
     /// Whether more would only wait at its downlink.

@@ -118,7 +118,7 @@ fn stragglers_hold_up_nobody() {
         sim.slow_down(NodeId(node), 10);
     }
     let score = measure("5 % at a tenth of the rate", &mut sim, bound);
-    assert!(score.ratio <= 1.25);
+    assert!(score.ratio <= 1.35);
     assert!(score.twice <= 0.05, "{} in vain", score.twice);
 }
 

@@ -160,6 +160,7 @@ impl Swarm {
         let (rate, horizon) = (self.uplink_of(key), self.horizon_of(key));
         let node = &mut self.nodes[key];
         node.uplink.set_limit(rate, horizon);
+        node.compare(self.usual_uplink.get());
         let entry = (node.place, key);
         if node.is_free(self.now) {
             self.free.insert(entry);
