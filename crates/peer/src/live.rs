@@ -323,8 +323,9 @@ impl LiveTask {
     pub(crate) fn replan(self: &Arc<Self>) {
         self.plan.wanted(self);
         if self.is_unkept() {
-            // After the want, so that nothing is told to be lost that is wanted still.
-            self.tell_gone(self.want().map_or(Run::EMPTY, |want| want.run));
+            // After the want: what has passed lies before it, and what a later reader wants again has
+            // to be told, or nobody would bring it.
+            self.tell_gone(Run::EMPTY);
         }
     }
 
