@@ -149,15 +149,7 @@ impl LiveTask {
 
     /// Whether somebody who comes now can have it.
     pub(crate) fn is_open_to_more(&self) -> bool {
-        match &*self.end.borrow() {
-            End::Failed(_) => return false,
-            // What has taken the place of damaged pieces is not what was hashed.
-            End::Whole if !self.is_unkept() && self.stored.whole_digest().is_none() => {
-                return false;
-            }
-            End::Whole | End::Open => {}
-        }
-        !self.spent.load(Ordering::Relaxed)
+        !self.has_failed() && !self.spent.load(Ordering::Relaxed)
     }
 
     /// The piece that the SHA-256 pass comes to next.
@@ -315,6 +307,7 @@ impl LiveTask {
 
     /// A reader begins: what it wants counts until the returned demand is dropped.
     pub(crate) fn demand(self: &Arc<Self>, want: Want) -> DemandGuard {
+        self.spent.store(false, Ordering::Relaxed);
         let number = lock(&self.demand).add(want);
         self.replan();
         DemandGuard { live: Arc::clone(self), number, told: want }
@@ -330,8 +323,9 @@ impl LiveTask {
     pub(crate) fn replan(self: &Arc<Self>) {
         self.plan.wanted(self);
         if self.is_unkept() {
-            // After the want, so that nothing is told to be lost that is wanted still.
-            self.tell_gone(self.want().map_or(Run::EMPTY, |want| want.run));
+            // After the want: what has passed lies before it, and what a later reader wants again has
+            // to be told, or nobody would bring it.
+            self.tell_gone(Run::EMPTY);
         }
     }
 

@@ -91,10 +91,14 @@ impl Reader {
         Ok(None)
     }
 
-    async fn until_here(&self, index: PieceIndex) -> Result<(), Failure> {
+    async fn until_here(&mut self, index: PieceIndex) -> Result<(), Failure> {
         self.live.until_hash_is_near(index).await;
         if self.live.has_local(index) {
             return Ok(());
+        }
+        if self.demand.is_none() {
+            // All of it was here, and the SHA-256 pass or another reader found it damaged.
+            self.ask();
         }
         if let Some(demand) = &self.demand {
             demand.waits(true);

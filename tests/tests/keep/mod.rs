@@ -96,12 +96,13 @@ impl Drop for Small {
     }
 }
 
-/// Waits until `/readyz` of the process at `address` answers so, and returns what it says.
+/// Waits until `/readyz` of the process at `address` answers so once it has started, and returns what
+/// it says.
 pub async fn until_ready(address: std::net::SocketAddr, status: u16) -> anyhow::Result<String> {
     let begun = Instant::now();
     loop {
         let answer = testbed::web::get(address, "/readyz", &[]).await?;
-        if answer.status.as_u16() == status {
+        if answer.status.as_u16() == status && !answer.text().contains("starting") {
             return Ok(answer.text());
         }
         ensure!(begun.elapsed() < Duration::from_secs(30), "/readyz says {}", answer.text());
