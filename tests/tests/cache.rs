@@ -153,6 +153,35 @@ async fn bytes_flipped_while_down_are_found_by_verify_and_by_the_first_use() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_disk_lost_comes_back_as_it_was_or_not_at_all() -> anyhow::Result<()> {
+    let bed = Bed::new()?;
+    let image = Image::random(&[2 * MIB]);
+    let registry = FaultyRegistry::start(&image, Fault::None).await?;
+    let mut supernode = bed.supernode(&registry.site()).await?;
+    // Without a supernode nothing is signed: the whole's SHA-256 was all the proof.
+    supernode.kill()?;
+    let options = "store.upkeep_every = \"500ms\"\nstore.scrub_every = \"1s\"";
+    let node = bed.node_with("n1", &supernode, options).await?;
+    let (host, layer) = (registry.host(), image.layer(0));
+    node.pull(&host, "app", "v1").await?;
+    flip(node.dir(), layer, 2 * MIB as u64 - 5)?;
+    for _ in 0..100 {
+        if node.metric("meganeura_dfdaemon_store_corrupt_pieces_total").await? > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // The origin lies about the last byte now.
+    registry.set(Fault::FlippedBit);
+    let lied = node.blob(&host, "app", layer).await?;
+    assert!(!(lied.status == 200 && lied.complete), "wrong bytes were given out as complete");
+    registry.set(Fault::None);
+    let right = node.blob(&host, "app", layer).await?;
+    assert!(right.complete && right.body == image.layers()[0]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_scrub_finds_what_the_disk_lost_while_it_is_trusted() -> anyhow::Result<()> {
     let bed = Bed::new()?;
     let image = Image::random(&[2 * MIB]);

@@ -202,6 +202,14 @@ impl PieceBook {
         Ok(())
     }
 
+    /// Takes over a digest that this node kept itself, from a whole that matched. What a supernode
+    /// signed comes before it.
+    pub fn recall(&mut self, index: PieceIndex, digest: PieceDigest) {
+        if let Some(entry) = Arc::make_mut(&mut self.digests).get_mut(index as usize) {
+            entry.get_or_insert(digest);
+        }
+    }
+
     fn write(&mut self, statement: &Statement) {
         let digests = Arc::make_mut(&mut self.digests);
         for (index, digest) in statement.digests() {

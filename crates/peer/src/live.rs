@@ -22,7 +22,8 @@ use crate::metrics::Metrics;
 use crate::passing::{Budget, Passing, Share};
 use crate::plan::Plan;
 
-/// What a supernode once signed of a stored task's pieces, as far as it is believed.
+/// The known digests of a stored task's pieces: what a supernode once signed, as far as it is believed,
+/// and what this node kept.
 pub(crate) fn book(stored: &store::Task, verifier: &Verifier) -> PieceBook {
     let mut book = PieceBook::new(stored.id(), stored.layout());
     for statement in stored.statements() {
@@ -31,7 +32,16 @@ pub(crate) fn book(stored: &store::Task, verifier: &Verifier) -> PieceBook {
             let _ = book.learn(&statement);
         }
     }
+    recall(&mut book, stored);
     book
+}
+
+/// A piece that this node once took from the origin itself and lost again must be what it was: the
+/// whole is not hashed a second time while it counts as whole.
+fn recall(book: &mut PieceBook, stored: &store::Task) {
+    for (index, digest) in stored.kept_digests() {
+        book.recall(index, digest);
+    }
 }
 
 /// How a task ended, if it has.
@@ -341,7 +351,7 @@ impl LiveTask {
             Err(error @ (CompleteError::Put(_) | CompleteError::Index(_))) => {
                 tracing::warn!(task = %self.id(), %error, "the store does not record that the whole matched");
             }
-            Ok(()) => {}
+            Ok(()) => recall(&mut lock(&self.book), &self.stored),
         }
         self.metrics.verified();
         self.end.send_replace(End::Whole);

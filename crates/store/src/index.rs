@@ -251,6 +251,27 @@ impl Index {
         })
     }
 
+    /// The digests of all pieces that this node took from the origin itself. Of two of one piece the
+    /// first counts.
+    pub(crate) fn digests(
+        &self,
+        id: &TaskId,
+    ) -> Result<Vec<(PieceIndex, PieceDigest)>, IndexError> {
+        self.with(|trees| {
+            let mut all = Vec::new();
+            for page in trees.digests.scan_prefix(names::key(id)).values() {
+                let page = page?;
+                let (entries, _) = page.as_chunks::<36>();
+                all.extend(entries.iter().filter_map(|entry| {
+                    let (index, digest) = entry.split_first_chunk::<4>()?;
+                    let digest = PieceDigest::from_bytes(digest.try_into().ok()?);
+                    Some((PieceIndex::from_be_bytes(*index), digest))
+                }));
+            }
+            Ok(all)
+        })
+    }
+
     pub(crate) fn put_grant(&self, key: &[u8], value: &[u8], ends: u64) -> Result<(), IndexError> {
         let entry = [&ends.to_be_bytes(), value].concat();
         self.with(|trees| Ok(trees.grants.insert(key, entry).map(|_| ())?))

@@ -86,6 +86,16 @@ impl Task {
         Ok(Scrubbed::Dropped)
     }
 
+    /// The digests that this node kept of pieces that it took from the origin itself, once the whole
+    /// had matched: as good as signed ones, here.
+    #[must_use]
+    pub fn kept_digests(&self) -> Vec<(PieceIndex, PieceDigest)> {
+        self.shared.index.digests(&self.id).unwrap_or_else(|error| {
+            tracing::warn!(task = %self.id, %error, "kept digests cannot be read");
+            Vec::new()
+        })
+    }
+
     /// The digest that a piece must have: what a supernode said, else what this node kept.
     fn digest(&self, index: PieceIndex, book: &PieceBook) -> Option<PieceDigest> {
         let told = (book.task() == self.id && book.layout() == self.layout)
