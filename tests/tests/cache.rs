@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use keep::{cache, cache_json, flip, stop, tasks};
 use testbed::{Bed, Fault, FaultyRegistry, Image, Node};
+use tokio::io::AsyncWriteExt;
 
 const MIB: usize = 1 << 20;
 
@@ -155,7 +156,7 @@ async fn bytes_flipped_while_down_are_found_by_verify_and_by_the_first_use() -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_disk_lost_comes_back_as_it_was_or_not_at_all() -> anyhow::Result<()> {
     let bed = Bed::new()?;
-    let image = Image::random(&[2 * MIB]);
+    let image = Image::random(&[24 * MIB]);
     let registry = FaultyRegistry::start(&image, Fault::None).await?;
     let mut supernode = bed.supernode(&registry.site()).await?;
     // Without a supernode nothing is signed: the whole's SHA-256 was all the proof.
@@ -164,7 +165,11 @@ async fn what_the_disk_lost_comes_back_as_it_was_or_not_at_all() -> anyhow::Resu
     let node = bed.node_with("n1", &supernode, options).await?;
     let (host, layer) = (registry.host(), image.layer(0));
     node.pull(&host, "app", "v1").await?;
-    flip(node.dir(), layer, 2 * MIB as u64 - 5)?;
+    // A client that does not read on keeps the task at hand, as the whole that it was.
+    let mut client = tokio::net::TcpStream::connect(node.mirror()).await?;
+    let ask = format!("GET /v2/app/blobs/{layer}?ns={host} HTTP/1.1\r\nhost: mirror\r\n\r\n");
+    client.write_all(ask.as_bytes()).await?;
+    flip(node.dir(), layer, 24 * MIB as u64 - 5)?;
     for _ in 0..100 {
         if node.metric("meganeura_dfdaemon_store_corrupt_pieces_total").await? > 0 {
             break;
