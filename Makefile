@@ -13,6 +13,7 @@ demo: deps ## the main job before your eyes; IMAGE=registry/name:tag for an imag
 	scripts/demo
 
 test: deps ## every test
+	$(CARGO) build --workspace --bins --locked
 	$(CARGO) test --workspace --locked
 
 lint: ## format, clippy with warnings denied, and the rules of deny.toml where cargo-deny is installed
@@ -28,8 +29,11 @@ bench: deps ## ours beside its baseline: tables here, JSON in target/bench; NAME
 		$(CARGO) bench --quiet --locked -p meganeura-benches --bench $$name || exit 1; \
 	done
 
-soak: ## long hauls: every test that is marked as too long for every day
-	$(CARGO) test --workspace --release --locked -- --ignored
+soak: deps ## long hauls, an hour or two: big swarms, many kills, generated input by the hundred thousand
+	$(CARGO) build --workspace --bins --release --locked
+	$(CARGO) test --release --locked -p meganeura-schedule --features soak
+	$(CARGO) test --release --locked -p meganeura-tests --features soak --test chaos
+	$(CARGO) run --release --locked -p meganeura-schedule --example simulate -- 8 100 1000 10000
 
 deps: ## the system packages that demo and tests need (root)
 	@scripts/deps

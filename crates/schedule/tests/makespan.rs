@@ -41,7 +41,7 @@ fn rounds_of_few_pieces_come_close_to_the_bound() {
 }
 
 #[test]
-#[ignore = "a minute or two: `make soak`"]
+#[cfg(feature = "soak")]
 fn rounds_of_1000_nodes_come_close_to_the_bound() {
     for pieces in [4, 16, 64, 256] {
         assert!(rounds(1000, pieces) <= 1.10);
@@ -49,7 +49,7 @@ fn rounds_of_1000_nodes_come_close_to_the_bound() {
 }
 
 #[test]
-#[ignore = "some minutes: `make soak`"]
+#[cfg(feature = "soak")]
 fn ten_thousand_nodes() {
     let setup = Setup { cached: false, ..links(1000, 10_000, 16 * MIB) };
     let bound = setup.bound();

@@ -64,7 +64,7 @@ fn play(mut sim: Sim) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(feature = "soak") { 10_000 } else { 200 }, ..ProptestConfig::default() })]
 
     #[test]
     fn every_pull_ends(setup in setups()) {
