@@ -4,23 +4,23 @@
 //! decision is sent. Events are applied as they come, under a lock held for microseconds; one
 //! planner task turns batches of them into decisions.
 
+mod act;
 mod claims;
 mod hear;
+mod say;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use content::statement::Said;
-use content::{Run, SignedStatement, Signer, Statement, TaskId};
+use content::{SignedStatement, Signer, TaskId};
 use peer::feed::{Feeds, Need};
 use peer::serve::unix_now;
 use peer::{Engine, Failure, LiveTask};
-use schedule::{Decision, Event, Lease, NodeFacts, NodeId, Swarm as Scheduler};
+use schedule::{Event, NodeFacts, NodeId, Swarm as Scheduler};
 use tokio::sync::{Notify, mpsc};
 use wire::control::{self, FromSupernode, SupernodeSays, TaskFailed};
 use wire::data::KnownPeer;
-use wire::{SignedTicket, Ticket};
 
 use crate::counters::Counters;
 use crate::wanted::Wanted;
@@ -288,150 +288,6 @@ impl Swarm {
         }
         drop(state);
         self.inner.feeds.forget(&task);
-    }
-
-    /// The whole of a task matched: its digests are signed once more, as a whole, and told.
-    pub fn whole(&self, task: TaskId) {
-        let Some(live) = self.inner.engine.live(&task) else {
-            return;
-        };
-        let signed = self.sign(&live, live.layout().all(), true);
-        for statement in &signed {
-            if let Err(error) = live.learn_signed(statement.clone(), &self.inner.engine.verifier())
-            {
-                tracing::warn!(%task, %error, "a whole task's statement could not be kept");
-            }
-        }
-        // The cache may lose it; what was signed of it stands, and nodes that hold it can go on.
-        let (believed, _) = claims::believed(&task, signed.clone(), &self.inner.engine.verifier());
-        let now = self.now();
-        let mut state = self.state();
-        state.claims.keep(believed);
-        let interested: Vec<_> = state.grants.get(&task).into_iter().flatten().collect();
-        let interested: Vec<_> = interested.into_iter().map(|(node, _)| *node).collect();
-        for node in interested {
-            for statement in &signed {
-                state.send(node, SupernodeSays::Learnt(statement.clone().into()), now);
-            }
-        }
-    }
-
-    /// What we say of a run of pieces, as far as their digests are known, in as many statements as
-    /// it takes.
-    #[must_use]
-    pub fn sign(&self, live: &peer::LiveTask, run: Run, whole: bool) -> Vec<SignedStatement> {
-        let book = live.book();
-        let mut statements = Vec::new();
-        let mut first = run.first;
-        loop {
-            let end = run.end.min(first.saturating_add(4096));
-            let digests: Vec<_> = (first..end).map_while(|index| book.digest(index)).collect();
-            let count = u32::try_from(digests.len()).unwrap_or(0);
-            let said = Said {
-                task: live.id(),
-                layout: live.layout(),
-                whole,
-                media_type: live.stored().media_type(),
-                first,
-                digests,
-            };
-            statements.push(Statement::sign(said, &self.inner.signer).1);
-            first += count;
-            if count == 0 || first >= run.end {
-                return statements;
-            }
-        }
-    }
-
-    /// Leave for a node to have a task.
-    #[must_use]
-    pub fn ticket(&self, task: TaskId, node: &str) -> SignedTicket {
-        Ticket {
-            task,
-            expires: unix_now() + self.inner.ticket_life.as_secs(),
-            node: node.to_owned(),
-        }
-        .sign(&self.inner.signer)
-    }
-
-    /// Plans whenever something happened or a time has come; never ends.
-    pub async fn run(self) {
-        loop {
-            let timer = self.state().scheduler.next_timer();
-            let pause = timer.map_or(Duration::from_secs(1), |at| {
-                Duration::from_millis(at.saturating_sub(self.now()))
-            });
-            tokio::select! {
-                () = self.inner.work.notified() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-            let now = self.now();
-            let decisions = self.state().scheduler.plan(now);
-            for decision in decisions {
-                self.carry_out(decision);
-            }
-        }
-    }
-
-    fn carry_out(&self, decision: Decision) {
-        match decision {
-            Decision::Lease(lease) => self.lease(lease),
-            Decision::Cancel { lease, node } => {
-                let cancel = control::Cancel { lease: lease.0 };
-                let now = self.now();
-                self.state().send(node, SupernodeSays::Cancel(cancel), now);
-            }
-            Decision::Need { task, pieces, urgent_first, .. } => {
-                let need = Need { pieces, urgent: urgent_first };
-                self.state().needs.insert(task, need.clone());
-                self.claim_again(task, &need);
-                self.inner.feeds.need(task, need);
-            }
-            Decision::SetAside { node, task } => {
-                let name = self.state().name(node);
-                tracing::warn!(node = %name, %task, "set aside: it sent wrong bytes, or claims what it has not");
-            }
-        }
-    }
-
-    /// Of what is needed, the cache may have some all the same: a receiver could not take it, or it
-    /// went and came again.
-    fn claim_again(&self, task: TaskId, need: &Need) {
-        if let Some(live) = self.inner.engine.live(&task) {
-            let mut pieces = live.present();
-            pieces.intersect_with(&need.pieces);
-            if !pieces.is_empty() {
-                self.apply(Event::Has { node: NodeId::CACHE, task, pieces });
-            }
-        }
-    }
-
-    fn lease(&self, lease: Lease) {
-        let Some(live) = self.inner.engine.live(&lease.task) else {
-            return;
-        };
-        let statements = self.sign(&live, lease.run, false);
-        let now = self.now();
-        let mut state = self.state();
-        let Some(node) = state.nodes.get(&lease.node) else {
-            return;
-        };
-        let (parent, address) = match state.nodes.get(&lease.parent) {
-            Some(parent) => (parent.name.clone(), parent.address.clone()),
-            None => (String::new(), String::new()), // our own cache
-        };
-        let message = control::Lease {
-            lease: lease.id.0,
-            task: lease.task.to_string(),
-            first: lease.run.first,
-            end: lease.run.end,
-            parent,
-            address,
-            ticket: Some(self.ticket(lease.task, &node.name)),
-            statements: statements.into_iter().map(Into::into).collect(),
-            priority: wire_priority(lease.priority).into(),
-        };
-        state.send(lease.node, SupernodeSays::Lease(message), now);
     }
 }
 
