@@ -13,6 +13,10 @@ use content::{Digest, TaskId};
 /// A reader that gets no further for so long is passed over.
 const STALLED: Duration = Duration::from_secs(10);
 
+/// Two who have read so nearly the same have begun at once. Each looks just after a piece of its own
+/// has come, and would see itself ahead for ever.
+const ABREAST: u32 = 8;
+
 /// Nobody waits for another's reading longer than this without a byte for its own client, who would
 /// give up (containerd's CRI does after five minutes).
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
@@ -52,15 +56,14 @@ impl Election {
         let since = *self.waiting_since.get_or_insert(now);
         let mine = now.duration_since(since) >= LONGEST_WAIT
             || loop {
-                let others = others.iter().filter(|other| !self.passed_over.contains(&other.name));
-                let Some(first) =
-                    others.min_by_key(|other| self.rank(other.provisional, &other.name))
-                else {
+                let ahead = others.iter().filter(|other| {
+                    !self.passed_over.contains(&other.name) && self.is_ahead(other, provisional)
+                });
+                let first =
+                    ahead.min_by_key(|other| (Reverse(other.provisional), self.place(&other.name)));
+                let Some(first) = first else {
                     break true;
                 };
-                if self.rank(provisional, &self.me) < self.rank(first.provisional, &first.name) {
-                    break true;
-                }
                 if self.gets_further(first, now) {
                     break false;
                 }
@@ -77,11 +80,17 @@ impl Election {
         self.waiting_since = None;
     }
 
-    /// Who has read most comes first: changing the reader in the middle costs a second copy. Among
-    /// equals the task's own order decides, so that many tasks have many readers.
-    fn rank(&self, provisional: u32, name: &str) -> (Reverse<u32>, Digest) {
-        let place = Digest::of(format!("{}/{name}", self.task).as_bytes());
-        (Reverse(provisional), place)
+    /// Who has read clearly more comes first: changing the reader in the middle costs a second copy.
+    /// Otherwise the task's own order decides, so that many tasks have many readers.
+    fn is_ahead(&self, other: &Candidate, provisional: u32) -> bool {
+        if other.provisional.abs_diff(provisional) > ABREAST {
+            return other.provisional > provisional;
+        }
+        self.place(&other.name) < self.place(&self.me)
+    }
+
+    fn place(&self, name: &str) -> Digest {
+        Digest::of(format!("{}/{name}", self.task).as_bytes())
     }
 
     fn gets_further(&mut self, reader: &Candidate, now: Instant) -> bool {
@@ -137,8 +146,23 @@ mod tests {
         let now = Instant::now();
         for number in 0..20 {
             let mut election = Election::new(task(number), "a".into());
-            assert!(!election.is_mine(0, &[candidate("b", 1, 1)], now));
-            assert!(election.is_mine(2, &[candidate("b", 1, 1)], now));
+            assert!(!election.is_mine(0, &[candidate("b", 20, 20)], now));
+            assert!(election.is_mine(20, &[candidate("b", 1, 1)], now));
+        }
+    }
+
+    #[test]
+    fn of_two_who_read_abreast_one_gives_way() {
+        let now = Instant::now();
+        for number in 0..20 {
+            let [mut one, mut other] =
+                ["a", "b"].map(|name| Election::new(task(number), name.into()));
+            // Each looks when its own piece has come and the other's has not.
+            let both = (51..60).all(|read| {
+                one.is_mine(read, &[candidate("b", read - 1, read - 1)], now)
+                    && other.is_mine(read, &[candidate("a", read - 1, read - 1)], now)
+            });
+            assert!(!both, "task {number}");
         }
     }
 
@@ -147,10 +171,10 @@ mod tests {
         let began = Instant::now();
         let mut election = Election::new(task(0), "a".into());
         let at = |seconds| began + Duration::from_secs(seconds);
-        assert!(!election.is_mine(0, &[candidate("b", 1, 1)], at(0)));
-        assert!(!election.is_mine(0, &[candidate("b", 2, 2)], at(9)), "it got further");
-        assert!(!election.is_mine(0, &[candidate("b", 2, 2)], at(18)));
-        assert!(election.is_mine(0, &[candidate("b", 2, 2)], at(20)));
+        assert!(!election.is_mine(0, &[candidate("b", 21, 21)], at(0)));
+        assert!(!election.is_mine(0, &[candidate("b", 22, 22)], at(9)), "it got further");
+        assert!(!election.is_mine(0, &[candidate("b", 22, 22)], at(18)));
+        assert!(election.is_mine(0, &[candidate("b", 22, 22)], at(20)));
     }
 
     #[test]
@@ -158,7 +182,7 @@ mod tests {
         let began = Instant::now();
         let mut election = Election::new(task(0), "a".into());
         for second in 0..240_u32 {
-            let reader = candidate("b", 1 + second, 1 + second);
+            let reader = candidate("b", 20 + second, 20 + second);
             let now = began + Duration::from_secs(second.into());
             if second == 119 {
                 election.moved();

@@ -227,7 +227,7 @@ impl Round<'_> {
         }
         let others: Vec<_> = holders.iter().filter_map(|holder| holder.candidate.clone()).collect();
         let mine = self.election.is_mine(provisional, &others, Instant::now());
-        tracing::debug!(task = %self.live.id(), peers = holders.len(), mine, "searched");
+        tracing::debug!(task = %self.live.id(), provisional, ?others, mine, "searched");
         mine
     }
 
