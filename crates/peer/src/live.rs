@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use content::{
@@ -55,12 +56,16 @@ pub enum End {
     Failed(Failure),
 }
 
+/// A task that was opened so short a time ago is not let go of.
+const OPENED_LATELY: Duration = Duration::from_secs(10);
+
 /// The number of the next attempt at any task.
 static ATTEMPTS: AtomicU64 = AtomicU64::new(1);
 
 /// A task in memory.
 pub struct LiveTask {
     attempt: u64,
+    born: Instant,
     stored: Arc<store::Task>,
     book: Mutex<PieceBook>,
     demand: Mutex<Demand>,
@@ -109,6 +114,7 @@ impl LiveTask {
         let end = if stored.is_complete() { End::Whole } else { End::Open };
         Arc::new(Self {
             attempt: ATTEMPTS.fetch_add(1, Ordering::Relaxed),
+            born: Instant::now(),
             stored,
             book: Mutex::new(book),
             demand: Mutex::default(),
@@ -195,9 +201,14 @@ impl LiveTask {
 
     /// Whether nobody uses the task, given how many references to it there are: the engine's own,
     /// and that of a SHA-256 pass that waits for bytes.
+    ///
+    /// Of a task that has just been opened, whoever opened it is about to say what is wanted.
     pub(crate) fn is_idle(&self, references: usize) -> bool {
-        let hashing =
-            self.hashing.load(Ordering::Relaxed) && matches!(*self.end.borrow(), End::Open);
+        let open = matches!(*self.end.borrow(), End::Open);
+        if open && self.born.elapsed() < OPENED_LATELY {
+            return false;
+        }
+        let hashing = self.hashing.load(Ordering::Relaxed) && open;
         references <= 1 + usize::from(hashing)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use content::TaskId;
 use peer::feed::Need;
 use schedule::{Decision, Event, Lease, NodeId};
-use wire::control::{self, SupernodeSays};
+use wire::control::{self, SupernodeSays, Unopened};
 
 use super::{Swarm, wire_priority};
 
@@ -41,12 +41,27 @@ impl Swarm {
                 let need = Need { pieces, urgent: urgent_first };
                 self.state().needs.insert(task, need.clone());
                 self.claim_again(task, &need);
-                self.inner.feeds.need(task, need);
+                let wanted = !need.pieces.is_empty();
+                if !self.inner.feeds.need(task, need) && wanted {
+                    self.reopen(task);
+                }
             }
             Decision::SetAside { node, task } => {
                 let name = self.state().name(node);
                 tracing::warn!(node = %name, %task, "set aside: it sent wrong bytes, or claims what it has not");
             }
+        }
+    }
+
+    /// Where the task comes from was forgotten: those who may have it tell it again.
+    fn reopen(&self, task: TaskId) {
+        let now = self.now();
+        let mut state = self.state();
+        let nodes: Vec<_> =
+            state.grants.get(&task).into_iter().flat_map(|nodes| nodes.keys()).copied().collect();
+        for node in nodes {
+            let unopened = Unopened { task: task.to_string() };
+            state.send(node, SupernodeSays::Unopened(unopened), now);
         }
     }
 
@@ -64,7 +79,7 @@ impl Swarm {
 
     fn lease(&self, lease: Lease) {
         let Some(live) = self.inner.engine.live(&lease.task) else {
-            return;
+            return self.reopen(lease.task);
         };
         let statements = self.sign(&live, lease.run, false);
         let now = self.now();
