@@ -182,11 +182,7 @@ impl Gateway {
         }
         let statements: Vec<_> = opened.statements.into_iter().map(Into::into).collect();
         let live = self.engine.open(&statements)?;
-        if let Some(signed) = opened.ticket
-            && let Ok(ticket) = signed.believe(&self.engine.verifier())
-        {
-            self.search.tickets.keep(&ticket, signed);
-        }
+        self.search.tickets.keep(opened.ticket, &self.engine.verifier());
         self.link.attempt(live.id(), opened.attempt);
         self.engine.hash(&live, digest);
         self.link.introduced(live.id());
@@ -229,10 +225,7 @@ impl Gateway {
         if let Some(bytes) = opened.inline {
             self.keep(&live, bytes.into()).await?;
         }
-        if let Some(signed) = opened.ticket
-            && let Ok(ticket) = signed.believe(&self.engine.verifier())
-        {
-            self.search.tickets.keep(&ticket, signed);
+        if self.search.tickets.keep(opened.ticket, &self.engine.verifier()).is_some() {
             self.remember(asked, digest, opened.fresh_seconds);
         }
         self.search.lone.also(live.id(), asked, digest);
@@ -347,11 +340,8 @@ impl Gateway {
     /// pull survives the supernode.
     fn take_grants(&self, asked: &Asked, grants: Vec<wire::request::Grant>, fresh_seconds: u64) {
         for grant in grants {
-            let Some(signed) = grant.ticket else { continue };
-            let Ok(ticket) = signed.believe(&self.engine.verifier()) else {
-                continue;
-            };
-            let Some(digest) = ticket.task.digest() else {
+            let granted = self.search.tickets.keep(grant.ticket, &self.engine.verifier());
+            let Some((task, digest)) = granted.and_then(|task| Some((task, task.digest()?))) else {
                 continue;
             };
             let statements: Vec<_> = grant.statements.into_iter().map(Into::into).collect();
@@ -360,9 +350,8 @@ impl Gateway {
             {
                 tracing::debug!(%digest, %error, "what was told of a listed blob is of no use");
             }
-            self.search.tickets.keep(&ticket, signed);
             self.remember(asked, digest, fresh_seconds);
-            self.search.lone.also(ticket.task, asked, digest);
+            self.search.lone.also(task, asked, digest);
         }
     }
 

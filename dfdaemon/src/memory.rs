@@ -59,9 +59,7 @@ impl Memory {
         };
         let verifier = self.engine.verifier();
         for signed in kept.tickets {
-            if let Ok(ticket) = signed.believe(&verifier) {
-                self.tickets.keep(&ticket, signed);
-            }
+            self.tickets.keep(Some(signed), &verifier);
         }
         for neighbour in kept.neighbours.into_iter().rev() {
             self.engine.met(neighbour);

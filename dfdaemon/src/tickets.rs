@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use content::TaskId;
+use content::{TaskId, Verifier};
 use peer::serve::unix_now;
-use wire::{SignedTicket, Ticket};
+use wire::SignedTicket;
 
 /// So many tickets are kept; the first to end go first.
 const MAX_TICKETS: usize = 50_000;
@@ -17,8 +17,10 @@ pub struct Tickets {
 }
 
 impl Tickets {
-    /// Keeps a believed ticket.
-    pub fn keep(&self, ticket: &Ticket, signed: SignedTicket) {
+    /// Keeps a ticket, if there is one and one of `verifier`'s keys signed it; tells what it is for.
+    pub fn keep(&self, signed: Option<SignedTicket>, verifier: &Verifier) -> Option<TaskId> {
+        let signed = signed?;
+        let ticket = signed.believe(verifier).ok()?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MAX_TICKETS {
             let now = unix_now();
@@ -28,6 +30,7 @@ impl Tickets {
         if ticket.expires > entry.0 {
             *entry = (ticket.expires, signed);
         }
+        Some(ticket.task)
     }
 
     /// All tickets that have not ended, in the order of their tasks.

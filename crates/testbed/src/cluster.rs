@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use content::Digest;
+use futures_util::future::join_all;
 use tempfile::TempDir;
 
 use crate::ports;
@@ -517,27 +518,6 @@ impl Node {
     pub async fn metric(&self, name: &str) -> anyhow::Result<u64> {
         metric(self.admin, name).await
     }
-}
-
-/// Futures side by side, results in order.
-async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(move |context| {
-        let mut waiting = false;
-        for (future, done) in &mut running {
-            if done.is_none() {
-                match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(value) => *done = Some(value),
-                    std::task::Poll::Pending => waiting = true,
-                }
-            }
-        }
-        if waiting {
-            return std::task::Poll::Pending;
-        }
-        std::task::Poll::Ready(running.iter_mut().filter_map(|(_, done)| done.take()).collect())
-    })
-    .await
 }
 
 async fn metric(address: SocketAddr, name: &str) -> anyhow::Result<u64> {

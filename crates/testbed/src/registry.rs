@@ -6,6 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use content::Digest;
 use http::Method;
@@ -96,26 +98,7 @@ impl Builder {
 /// The value of an `Authorization` header for a user.
 #[must_use]
 pub fn basic(name: &str, password: &str) -> String {
-    format!("Basic {}", encode64(format!("{name}:{password}").as_bytes()))
-}
-
-/// Base 64 (RFC 4648, section 4): the one line of it that tests need.
-fn encode64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for group in bytes.chunks(3) {
-        let value = group.iter().fold(0u32, |value, byte| value << 8 | u32::from(*byte))
-            << (8 * (3 - group.len()));
-        for place in 0..4 {
-            if place <= group.len() {
-                let index = (value >> (18 - 6 * place)) & 63;
-                out.push(char::from(ALPHABET[index as usize]));
-            } else {
-                out.push('=');
-            }
-        }
-    }
-    out
+    format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }
 
 impl DockerRegistry {

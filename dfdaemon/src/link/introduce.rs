@@ -32,11 +32,7 @@ pub(super) async fn introduce(
         if opened.failure.is_some() {
             continue;
         }
-        if let Some(signed) = opened.ticket
-            && let Ok(ticket) = signed.believe(&engine.verifier())
-        {
-            tickets.keep(&ticket, signed);
-        }
+        tickets.keep(opened.ticket, &engine.verifier());
         attempts.present(task, opened.attempt);
         let statements: Vec<_> = opened.statements.into_iter().map(Into::into).collect();
         if engine.open(&statements).is_ok_and(|live| live.id() == task) {

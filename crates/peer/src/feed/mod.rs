@@ -158,7 +158,7 @@ impl Feeds {
     /// Whether the origin itself gave the task to `caller`, when it was asked what it is.
     #[must_use]
     pub fn granted_to(&self, id: &TaskId, caller: &Caller) -> bool {
-        let feed = lock(&self.inner.feeds).get(id).map(Arc::clone);
+        let feed = self.known(id);
         feed.is_some_and(|feed| feed.granted_to.get() == Some(&CallerId::of(caller)))
     }
 
@@ -170,7 +170,7 @@ impl Feeds {
     /// What is needed of a task from now on; nothing stops its stream. Says whether anybody told
     /// where the task comes from.
     pub fn need(&self, id: TaskId, need: Need) -> bool {
-        let feed = lock(&self.inner.feeds).get(&id).map(Arc::clone);
+        let feed = self.known(&id);
         let Some(feed) = feed else { return false };
         let wanted = !need.pieces.is_empty();
         feed.need.send_replace(need);
@@ -185,7 +185,7 @@ impl Feeds {
     /// # Errors
     /// Why it cannot be had.
     pub async fn whole(&self, live: &Arc<LiveTask>) -> Result<Bytes, Failure> {
-        let feed = lock(&self.inner.feeds).get(&live.id()).map(Arc::clone);
+        let feed = self.known(&live.id());
         let _waiting = feed.as_ref().map(|feed| {
             let waiting = Waiting::new(feed);
             self.start(feed);
@@ -214,7 +214,7 @@ impl Feeds {
 
     /// Stops a task's stream and lets go of its connection; its origins are remembered.
     pub async fn pause(&self, id: &TaskId) {
-        let feed = lock(&self.inner.feeds).get(id).map(Arc::clone);
+        let feed = self.known(id);
         if let Some(feed) = feed {
             feed.need.send_replace(Need::default());
             feed.open.lock().await.take();
@@ -224,7 +224,7 @@ impl Feeds {
     /// Where a task can be had, as far as anybody said; the latest asker last.
     #[must_use]
     pub fn origins(&self, id: &TaskId) -> Vec<Origin> {
-        let feed = lock(&self.inner.feeds).get(id).map(Arc::clone);
+        let feed = self.known(id);
         let askers = feed.map(|feed| lock(&feed.askers).clone()).unwrap_or_default();
         askers.into_iter().map(|asker| asker.origin).collect()
     }
@@ -234,6 +234,11 @@ impl Feeds {
         if let Some(feed) = lock(&self.inner.feeds).remove(id) {
             feed.need.send_replace(Need::default());
         }
+    }
+
+    /// The feed of a task of which somebody told where it comes from.
+    fn known(&self, id: &TaskId) -> Option<Arc<Feed>> {
+        lock(&self.inner.feeds).get(id).map(Arc::clone)
     }
 
     fn feed(&self, id: TaskId, origin: Origin) -> Arc<Feed> {

@@ -24,10 +24,8 @@ impl Swarm {
         parent: NodeKey,
         missed: &[PieceIndex],
     ) {
-        self.unclaim(task, parent, missed);
-        self.avoid(node, parent);
-        if self.nodes[parent].is_cache() {
-            return; // it is the way from the origin: the dropped claim makes it read anew
+        if !self.doubt(task, node, parent, missed) {
+            return;
         }
         let accused = self.tasks[task].members.get_mut(&node).map(|m| {
             m.accused = m.accused.saturating_add(1);
@@ -45,9 +43,7 @@ impl Swarm {
         parent: NodeKey,
         missed: &[PieceIndex],
     ) {
-        self.unclaim(task, parent, missed);
-        self.avoid(node, parent);
-        if self.nodes[parent].is_cache() {
+        if !self.doubt(task, node, parent, missed) {
             return;
         }
         let misses = self.tasks[task].members.get_mut(&parent).map(|m| {
@@ -57,6 +53,21 @@ impl Swarm {
         if misses.is_some_and(|misses| misses >= MISSES) {
             self.set_aside(task, parent);
         }
+    }
+
+    /// The parent is no longer thought to have the pieces, and the receiver goes elsewhere. Says
+    /// whether more may come of it: the cache is the way from the origin, and the dropped claim makes
+    /// it read anew.
+    fn doubt(
+        &mut self,
+        task: TaskKey,
+        node: NodeKey,
+        parent: NodeKey,
+        missed: &[PieceIndex],
+    ) -> bool {
+        self.unclaim(task, parent, missed);
+        self.avoid(node, parent);
+        !self.nodes[parent].is_cache()
     }
 
     fn unclaim(&mut self, task: TaskKey, parent: NodeKey, missed: &[PieceIndex]) {
