@@ -1,6 +1,8 @@
 # The commands of this project. `make` alone lists them.
 
 CARGO ?= cargo
+# How long each fuzz target runs in a soak.
+FUZZ_MS ?= 120000
 BENCHES = $(basename $(notdir $(wildcard benches/benches/*.rs)))
 
 .PHONY: help demo test lint bench soak deps clean
@@ -32,6 +34,8 @@ bench: deps ## ours beside its baseline: tables here, JSON in target/bench; NAME
 soak: deps ## long hauls, an hour or two: big swarms, many kills, generated input by the hundred thousand
 	$(CARGO) build --workspace --bins --release --locked
 	$(CARGO) test --release --locked -p meganeura-schedule --features soak
+	BOLERO_RANDOM_TEST_TIME_MS=$(FUZZ_MS) BOLERO_RANDOM_ITERATIONS=4294967295 \
+		$(CARGO) test --release --locked -p meganeura-fuzz
 	$(CARGO) test --release --locked -p meganeura-tests --features soak --test chaos
 	$(CARGO) run --release --locked -p meganeura-schedule --example simulate -- 8 100 1000 10000
 

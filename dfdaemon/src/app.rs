@@ -17,16 +17,17 @@ use telemetry::units::Rate;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use web::status::Status;
 use wire::control::Hello;
 
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::link::{Driver, Link, Parts};
+use crate::local;
 use crate::lone::Lone;
 use crate::mirror::Mirror;
 use crate::search::Search;
-use crate::{admin, http1, local};
 
 /// Runs a node until it is told to stop.
 ///
@@ -38,7 +39,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let counters = peer::Metrics::default();
     metrics.register(|registry| counters.register(registry));
     let metrics = Arc::new(metrics);
-    serve_admin(&config, Arc::clone(&metrics), &health).await?;
+    serve_admin(&config, &lifecycle, Arc::clone(&metrics), &health).await?;
 
     let (link, ends) = Link::new();
     show_link(&metrics, &link);
@@ -91,14 +92,15 @@ async fn needed(token: CancellationToken, part: impl Future<Output = anyhow::Res
 
 async fn serve_admin(
     config: &Config,
+    lifecycle: &Lifecycle,
     metrics: Arc<Metrics>,
     health: &Health,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.admin.listen)
         .await
         .with_context(|| format!("admin.listen: cannot listen on {}", config.admin.listen))?;
-    let routes = admin::routes(metrics, health.clone());
-    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let status = Status::new(metrics, health.clone());
+    lifecycle.spawn("admin", status.serve(listener, lifecycle.token()));
     Ok(())
 }
 
@@ -116,11 +118,11 @@ async fn serve_clients(
         .await
         .with_context(|| format!("mirror.listen: cannot listen on {}", config.mirror.listen))?;
     let token = lifecycle.token();
-    let mirror = Mirror::new(gateway, config.registries.default.clone(), token.clone());
+    let mirror = Mirror::new(gateway, config.registries.default.clone(), token);
     let help =
         "Bytes of warm blobs that the kernel sent to clients straight from the store's files";
     let from_files = metrics.counter("mirror_from_files_bytes", help);
-    lifecycle.spawn("mirror", http1::serve(listener, mirror, token, from_files));
+    lifecycle.spawn("mirror", mirror.serve(listener, from_files));
     Ok(())
 }
 

@@ -18,12 +18,12 @@ use telemetry::units::Rate;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use transport::{Authority, Endpoint, JoinString, Limits};
+use web::status::Status;
 
 use crate::answer::Answers;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::door::Door;
-use crate::http;
 use crate::swarm::Swarm;
 
 /// Grants that have ended are forgotten so often.
@@ -177,13 +177,8 @@ async fn serve_http(
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
-    let routes = http::routes(metrics, health.clone());
-    let token = lifecycle.token();
-    lifecycle.spawn("http", async move {
-        axum::serve(listener, routes)
-            .with_graceful_shutdown(async move { token.cancelled().await })
-            .await
-    });
+    let status = Status::new(metrics, health.clone());
+    lifecycle.spawn("http", status.serve(listener, lifecycle.token()));
     Ok(())
 }
 

@@ -65,4 +65,21 @@ mod tests {
             assert_eq!(ContentRange::parse(bad), None, "{bad}");
         }
     }
+
+    #[test]
+    fn what_is_read_makes_sense() {
+        bolero::check!().with_type::<(u64, u64, u64, String)>().for_each(
+            |(first, last, total, junk)| {
+                for value in
+                    [format!("bytes {first}-{last}/{total}"), format!("bytes {junk}"), junk.clone()]
+                {
+                    if let Some(ContentRange::Part { start, end, total }) =
+                        ContentRange::parse(&value)
+                    {
+                        assert!(start < end && total.is_none_or(|total| end <= total), "{value}");
+                    }
+                }
+            },
+        );
+    }
 }

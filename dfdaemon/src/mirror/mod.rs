@@ -24,14 +24,16 @@ use std::time::Duration;
 use axum::body::Body;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use prometheus_client::metrics::counter::Counter;
 use registry::{Caller, Credential, Reference, Repository};
 use telemetry::request_id::{self, RequestId};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::gateway::{Asked, Gateway};
 use error::OciError;
-use outlet::Outlet;
+use outlet::{Outlet, Socket};
 use route::Route;
 
 /// Clients get headers within this time: containerd 2.3 goes on to the next host after 30 s.
@@ -39,6 +41,11 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(25);
 
 /// Once the node is to stop, answers that are not known within this time are not waited for.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// A connection's next request comes in time: clients let go of idle connections earlier (Go after
+/// 90 s), so that none is closed under a request.
+const CLIENTS: web::Limits =
+    web::Limits { connections: 4096, request_within: Duration::from_secs(120) };
 
 /// What answers the mirror's clients.
 #[derive(Clone, Debug)]
@@ -58,6 +65,20 @@ impl Mirror {
         stop: CancellationToken,
     ) -> Self {
         Self { gateway, default, stop }
+    }
+
+    /// Answers whoever comes to `listener`, until the process is to stop. Bytes that the kernel sends
+    /// straight from files are counted in `from_files`.
+    pub(crate) async fn serve(self, listener: TcpListener, from_files: Counter) {
+        web::listen(listener, CLIENTS, self.stop.clone(), |stream| {
+            let (mirror, socket) = (self.clone(), Socket::new(stream, from_files.clone()));
+            async move {
+                let outlet = socket.outlet();
+                let answer = async |request| mirror.handle(request, &outlet).await;
+                web::converse(socket, CLIENTS, mirror.stop.clone(), answer).await;
+            }
+        })
+        .await;
     }
 
     /// Ends some time after the process was told to stop.

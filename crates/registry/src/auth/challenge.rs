@@ -172,4 +172,21 @@ mod tests {
             assert_eq!(best(&[bad]), None, "{bad}");
         }
     }
+
+    /// Whatever a registry writes, nothing of it is taken for a word that we send on.
+    #[test]
+    fn any_header_is_read_or_left_alone() {
+        bolero::check!().with_type::<(Vec<String>, String, String)>().for_each(
+            |(lines, name, value)| {
+                let likely =
+                    format!("Bearer realm=\"https://a.b/{name}\",{name}={value},scope=\"{value}\"");
+                let mut lines = lines.clone();
+                lines.push(likely);
+                if let Some(Challenge::Bearer(bearer)) = Challenge::best(&lines) {
+                    assert!(bearer.scopes.len() <= MOST_SCOPES);
+                    assert!(bearer.scopes.iter().all(|scope| !scope.contains([' ', '\t'])));
+                }
+            },
+        );
+    }
 }
