@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, LOCATION};
 use url::Url;
 
 use crate::auth::{Challenge, Exchange, Identity};
@@ -22,6 +22,8 @@ pub(crate) struct Call<'a> {
     upstream: Upstream<'a>,
     repository: &'a Repository,
     caller: &'a Caller,
+    /// Whether the repository is to be written to.
+    pushes: bool,
 }
 
 impl<'a> Call<'a> {
@@ -35,12 +37,23 @@ impl<'a> Call<'a> {
             inner,
             repository,
             caller,
+            pushes: false,
         })
+    }
+
+    /// The same, to write to the repository.
+    pub(crate) fn pushing(self) -> Self {
+        Self { pushes: true, ..self }
     }
 
     /// The URL of something in the repository.
     pub(crate) fn url(&self, kind: &str, what: &str) -> Url {
         self.upstream.url(self.repository, kind, what)
+    }
+
+    /// Where an upload goes on, as its registry says.
+    pub(crate) fn target(&self, reply: &Reply) -> Result<Url, Error> {
+        self.upstream.route().target(&self.url("blobs", "uploads"), reply.header(&LOCATION))
     }
 
     /// Asks until there is an answer with one of the statuses `accepted`, or no hope for one.
@@ -100,6 +113,7 @@ impl<'a> Call<'a> {
 
     fn own_identity(&self) -> Identity {
         match self.upstream.site.config.credentials {
+            Some(_) if self.pushes => Identity::Pusher,
             Some(_) => Identity::Own,
             None => Identity::Anonymous,
         }

@@ -8,10 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method};
 use url::Url;
-use zeroize::Zeroizing;
 
 use crate::USER_AGENT;
 use crate::address::Reach;
@@ -21,6 +20,7 @@ use crate::on_behalf::{RequestId, X_REQUEST_ID};
 use crate::proxy::Proxies;
 use crate::reply::Reply;
 use crate::resolver::{Denied, Resolver};
+use crate::sent::Sent;
 use crate::tls::Trust;
 
 /// A request as it is first sent.
@@ -32,8 +32,7 @@ pub(crate) struct Ask {
     pub(crate) headers: HeaderMap,
     /// Sent to the first host only: `Authorization` and whatever else may be secret.
     pub(crate) private: HeaderMap,
-    /// A form, for token requests.
-    pub(crate) form: Option<Zeroizing<String>>,
+    pub(crate) body: Option<Sent>,
 }
 
 impl Ask {
@@ -41,7 +40,7 @@ impl Ask {
     pub(crate) fn new(method: Method, url: Url) -> Self {
         let id = RequestId::current().map(|id| (X_REQUEST_ID, id.header()));
         let private = id.into_iter().collect();
-        Self { method, url, headers: HeaderMap::new(), private, form: None }
+        Self { method, url, headers: HeaderMap::new(), private, body: None }
     }
 }
 
@@ -66,13 +65,15 @@ impl Door {
         // A compressed body would have another length and digest than what was asked for.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let mut request = self.client.request(ask.method.clone(), url.clone());
-        if let Some(form) = &ask.form {
-            let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-            headers.insert(CONTENT_TYPE, form_type);
-            request = request.body(form.as_bytes().to_vec());
+        let mut patience = Duration::ZERO;
+        if let Some(sent) = &ask.body {
+            headers.insert(CONTENT_TYPE, sent.media_type());
+            headers.insert(CONTENT_LENGTH, sent.length().into());
+            request = request.body(sent.body());
+            patience = sent.patience();
         }
         // The connection has a limit of its own, so what is left is the upstream's silence.
-        let limit = self.connect_timeout.saturating_add(self.read_timeout);
+        let limit = self.connect_timeout.saturating_add(self.read_timeout).saturating_add(patience);
         let response = match tokio::time::timeout(limit, request.headers(headers).send()).await {
             Ok(sent) => sent.map_err(|e| translate(&host, &e))?,
             Err(_) => {

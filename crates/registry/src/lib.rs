@@ -9,6 +9,7 @@
 //! - `sites`, `redirect`, `retry`: from one exchange to an answer;
 //! - `auth`, `own`: challenges, tokens, and the credentials that we hold ourselves;
 //! - `call`, [`registries`] and the operations on it: [`manifest`], [`blob`], [`page`], [`url_origin`];
+//! - [`push`], `sent`: what we write: blobs, manifests;
 //! - `resume`: a body that goes on at the byte where a connection was cut.
 //!
 //! Nothing in here prints a credential, a token or the query of a URL: not in a log, an error, nor
@@ -27,6 +28,7 @@ mod reply;
 mod resolver;
 mod resume;
 mod retry;
+mod sent;
 mod sites;
 mod tls;
 mod url_prefix;
@@ -39,6 +41,7 @@ pub mod manifest;
 pub mod names;
 pub mod on_behalf;
 pub mod page;
+pub mod push;
 pub mod registries;
 pub mod span;
 pub mod url_origin;

@@ -55,7 +55,8 @@ impl<'a> Route<'a> {
         self.sites.known_door(url).unwrap_or(self.far)
     }
 
-    fn target(&self, from: &Url, location: Option<&str>) -> Result<Url, Error> {
+    /// Where `location`, told by `from`, may lead us.
+    pub(crate) fn target(&self, from: &Url, location: Option<&str>) -> Result<Url, Error> {
         let to = location.and_then(|location| from.join(location).ok());
         let Some(mut to) = to.filter(is_plain) else {
             return Err(denied(from, "it names no URL that could be fetched"));

@@ -20,6 +20,7 @@ use crate::names::Repository;
 use crate::own::{self, Secret};
 use crate::reply::Reply;
 use crate::retry::Backoff;
+use crate::sent::Sent;
 use crate::sites::Upstream;
 
 /// What a token lives if the realm does not say (distribution's token specification).
@@ -67,7 +68,9 @@ impl Exchange<'_> {
 
     async fn secret(&self) -> Result<Option<Secret>, Error> {
         match (&self.upstream.site.config.credentials, self.identity) {
-            (Some(config), Identity::Own) => own::load(config, &self.upstream.registry).await,
+            (Some(config), Identity::Own | Identity::Pusher) => {
+                own::load(config, &self.upstream.registry).await
+            }
             _ => Ok(None),
         }
     }
@@ -131,7 +134,7 @@ impl Exchange<'_> {
             }
         }
         let mut ask = Ask::new(Method::POST, bearer.realm.clone());
-        ask.form = Some(Zeroizing::new(form.finish()));
+        ask.body = Some(Sent::Form(Zeroizing::new(form.finish())));
         ask
     }
 
@@ -155,10 +158,16 @@ impl Exchange<'_> {
         ask
     }
 
-    /// What is asked for: what the registry says, but never more than to pull.
+    /// What is asked for: what the registry says, but never more than to pull, unless something is
+    /// to be pushed.
     fn scopes(&self, bearer: &Bearer) -> Vec<String> {
         let wanted = bearer.scopes.iter().filter_map(|scope| only_pull(scope));
         let mut scopes: Vec<_> = wanted.collect();
+        if self.identity == Identity::Pusher {
+            let own = format!("repository:{}:pull", self.repository.name());
+            scopes.retain(|scope| *scope != own);
+            scopes.insert(0, format!("{own},push"));
+        }
         if scopes.is_empty() {
             scopes.push(format!("repository:{}:pull", self.repository.name()));
         }

@@ -17,6 +17,8 @@ use crate::names::Repository;
 pub(crate) enum Identity {
     Anonymous,
     Own,
+    /// Ourselves, to write.
+    Pusher,
 }
 
 /// What gets a request past a challenge.
