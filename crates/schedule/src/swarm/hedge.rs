@@ -46,7 +46,9 @@ impl Swarm {
     /// Another parent for what is outstanding, and how much of it that one has.
     fn other_parent(&self, lease: &InFlight) -> Option<(NodeKey, Run)> {
         let place = self.nodes[lease.node].place;
-        let outstanding = self.outstanding(lease);
+        let mut outstanding = self.outstanding(lease);
+        // What came, and was lost again, is asked for by another lease already.
+        outstanding.retain(|piece| self.leases_of(lease.task, lease.node, *piece) == 1);
         let members = &self.tasks[lease.task].members;
         self.free_near(place)
             .filter(|parent| {

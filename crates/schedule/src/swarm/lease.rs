@@ -108,7 +108,7 @@ impl Swarm {
         self.nodes[lease.parent].uplink.unload(lease.left);
         self.nodes[lease.node].downlink.unload(lease.left);
         for piece in lease.run.iter() {
-            if !self.is_covered(lease.task, lease.node, piece) {
+            if self.leases_of(lease.task, lease.node, piece) == 0 {
                 self.tasks[lease.task].unask(lease.node, piece);
             }
         }
@@ -133,21 +133,21 @@ impl Swarm {
         }
     }
 
-    /// Whether a lease in flight brings this piece.
-    fn is_covered(&self, task: TaskKey, node: NodeKey, piece: PieceIndex) -> bool {
-        let mut downloads = self.nodes[node].downloads.iter();
-        downloads.any(|id| {
-            let other = &self.leases[id];
-            other.task == task && other.run.contains(piece)
-        })
+    /// How many leases in flight are to bring this piece.
+    pub(super) fn leases_of(&self, task: TaskKey, node: NodeKey, piece: PieceIndex) -> usize {
+        let downloads = self.nodes[node].downloads.iter();
+        let bring = |id: &&LeaseId| {
+            let lease = &self.leases[*id];
+            lease.task == task && lease.run.contains(piece)
+        };
+        downloads.filter(bring).count()
     }
 
     /// Ends a lease and tells its receiver.
     pub(super) fn cancel(&mut self, id: LeaseId) {
+        self.remember(id);
         if let Some(lease) = self.end(id) {
             let node = self.nodes[lease.node].id;
-            let task = self.tasks[lease.task].id;
-            self.past.remember(id, task, node, lease.run);
             self.out.push(Decision::Cancel { lease: id, node });
             self.stats.cancelled += 1;
         }

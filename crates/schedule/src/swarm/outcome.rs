@@ -84,7 +84,7 @@ impl Swarm {
 
     pub(super) fn done(&mut self, id: LeaseId, pieces: &PieceSet, bytes: u64, millis: Millis) {
         let Some(lease) = self.leases.get(&id) else {
-            self.late_report(id, pieces);
+            self.late_report(id, pieces, None);
             return;
         };
         let (task, node, parent) = (lease.task, lease.node, lease.parent);
@@ -108,7 +108,7 @@ impl Swarm {
 
     pub(super) fn failed(&mut self, id: LeaseId, got: &PieceSet, blame: Blame) {
         let Some(lease) = self.leases.get(&id) else {
-            self.late_report(id, got);
+            self.late_report(id, got, Some(blame));
             return;
         };
         self.nodes[lease.node].silent = 0;

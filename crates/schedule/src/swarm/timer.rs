@@ -6,6 +6,11 @@ use crate::node::NodeKey;
 use crate::swarm::Swarm;
 use crate::task::TaskKey;
 
+/// After so many leases in a row of which nothing was heard, their receiver is thought to be gone.
+const GONE: u32 = 8;
+/// How often the time that it gets nothing is doubled: from 15 s to 8 minutes.
+const LONGEST_MUTE: u32 = 5;
+
 /// What to look at when its time has come. A stale one is harmless: whoever is woken looks at the
 /// state, not at the wake.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -49,8 +54,7 @@ impl Swarm {
         lease.wake_at = None;
         if self.now >= lease.heard_at.saturating_add(self.policy.silence) {
             let node = self.nodes[lease.node].id;
-            let (task, run) = (self.tasks[lease.task].id, lease.run);
-            self.past.remember(id, task, node, run);
+            self.remember(id);
             self.out.push(Decision::Cancel { lease: id, node });
             self.count_silence(id);
             self.fail(id, &[], Blame::Timeout);
@@ -59,14 +63,18 @@ impl Swarm {
         }
     }
 
-    /// A receiver that says nothing of any lease gets nothing for a while: it is probably gone.
+    /// A receiver that says nothing of any lease is probably gone, and keeps others from the slots
+    /// that it is given: it gets nothing for a while, each time twice as long as before.
     fn count_silence(&mut self, id: LeaseId) {
         let key = self.leases[&id].node;
         let node = &mut self.nodes[key];
+        if self.now < node.mute_until {
+            return; // of what it was given before
+        }
         node.silent += 1;
-        if node.silent >= self.policy.leases_per_receiver {
-            node.silent = 0;
-            self.mute(key, self.policy.silence);
+        if node.silent.is_multiple_of(GONE) {
+            let doubled = (node.silent / GONE - 1).min(LONGEST_MUTE);
+            self.mute(key, self.policy.silence << doubled);
         }
     }
 

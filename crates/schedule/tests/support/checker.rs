@@ -106,7 +106,8 @@ impl Checker {
 
     /// A claim that proved wrong counts no more.
     fn unclaim(&mut self, lease: LeaseId, got: &PieceSet) {
-        if let Some(lease) = self.leases.get(&lease)
+        let lease = self.leases.get(&lease).or_else(|| self.past.get(&lease));
+        if let Some(lease) = lease
             && let Some(known) = self.nodes.get_mut(&lease.parent)
             && let Some(has) = known.has.get_mut(&lease.task)
         {
