@@ -33,7 +33,7 @@ pub use layer::{Implied, Layer, LayerError};
 pub use meta::{Meta, Mode, Time};
 pub use name::{Name, NameError};
 pub use path::{Path, PathError};
-pub use resolve::ResolveError;
+pub use resolve::{ResolveError, Resolved};
 pub use stack::{StackError, stack};
 pub use tree::{Tree, TreeError};
 pub use walk::{Step, Visit};

@@ -1,0 +1,24 @@
+//! What umoci unpacks.
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::common::{Listing, list_folder};
+
+/// Unpacks an image of these tars, the lowest first; `None` if umoci refuses.
+pub(crate) fn unpack(scratch: &Path, layers: &[Vec<u8>]) -> Option<Listing> {
+    let at = tempfile::tempdir_in(scratch).unwrap();
+    let umoci = |arguments: &[&str]| {
+        let output = Command::new("umoci").args(arguments).current_dir(&at).output();
+        output.expect("umoci is installed").status.success()
+    };
+    assert!(umoci(&["init", "--layout", "oci"]) && umoci(&["new", "--image", "oci:x"]));
+    for layer in layers {
+        fs::write(at.path().join("layer.tar"), layer).unwrap();
+        assert!(umoci(&["raw", "add-layer", "--image", "oci:x", "layer.tar"]));
+    }
+    umoci(&["unpack", "--image", "oci:x", "bundle"])
+        .then(|| list_folder(&at.path().join("bundle/rootfs")))
+}
