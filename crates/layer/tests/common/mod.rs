@@ -271,3 +271,7 @@ pub(crate) fn is_root(test: &str) -> bool {
     }
     root
 }
+
+pub(crate) fn tree_path(text: &str) -> Path {
+    Path::parse(text.as_bytes()).unwrap()
+}

@@ -20,5 +20,14 @@ pub(crate) fn unpack(scratch: &Path, layers: &[Vec<u8>]) -> Option<Listing> {
         assert!(umoci(&["raw", "add-layer", "--image", "oci:x", "layer.tar"]));
     }
     umoci(&["unpack", "--image", "oci:x", "bundle"])
-        .then(|| list_folder(&at.path().join("bundle/rootfs")))
+        .then(|| forget_clock(list_folder(&at.path().join("bundle/rootfs"))))
+}
+
+/// umoci leaves a directory the time of the clock when it made one in it that was only implied.
+/// The times of these tests are before November 2023.
+fn forget_clock(mut listing: Listing) -> Listing {
+    for line in listing.values_mut().filter(|line| line.what.starts_with("dir")) {
+        line.mtime = line.mtime.filter(|time| time.seconds() < 1_700_000_000);
+    }
+    listing
 }
