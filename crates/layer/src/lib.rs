@@ -56,6 +56,7 @@ mod draft;
 pub mod error;
 pub mod header;
 pub mod limits;
+mod locate;
 pub mod member;
 pub mod number;
 pub mod pax;

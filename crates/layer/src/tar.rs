@@ -2,13 +2,12 @@
 
 use std::io::{self, Read};
 
-use crate::data::{Extent, FileData, Stored};
+use crate::data::{FileData, Stored};
 use crate::error::{TarError, printable};
 use crate::header::{BLOCK, Header};
 use crate::limits::Limits;
 use crate::member::{Member, MemberKind, field, kind, meta};
 use crate::pax::Pax;
-use crate::sparse;
 use crate::unpack::Bomb;
 
 /// The longest extended header, or long name, that is read: what Go's reader takes.
@@ -34,10 +33,10 @@ pub struct TarReader<R> {
     input: R,
     limits: Limits,
     /// How many bytes were read.
-    offset: u64,
+    pub(crate) offset: u64,
     /// Stored bytes of the member that were not read yet, and those after them up to a block.
-    unread: u64,
-    padding: u64,
+    pub(crate) unread: u64,
+    pub(crate) padding: u64,
     ended: bool,
     members: u64,
     metadata: u64,
@@ -160,77 +159,6 @@ impl<R: Read> TarReader<R> {
         Ok(member)
     }
 
-    /// Finds out where the member has data, and leaves the reader before its first byte.
-    fn locate(
-        &mut self,
-        header: &Header,
-        pax: &Pax,
-        member: &mut Member,
-        stored: u64,
-    ) -> Result<(), TarError> {
-        let bad = |member: &Member| TarError::SparseMap(printable(&member.path));
-        let old = header.kind() == b'S';
-        let new = pax.sparse.is_sparse();
-        if member.kind != MemberKind::File && (stored != 0 || new) {
-            return Err(TarError::DataAfterNoFile(printable(&member.path)));
-        }
-        // The stored bytes begin after what is read of the map here.
-        (self.unread, self.padding) = (stored, padding(stored));
-        let (extents, size) = match (old, new) {
-            (false, false) => (vec![Extent { offset: 0, length: stored }], Some(stored)),
-            (true, false) => self.old_map(header).map_err(|e| e.unwrap_or_else(|| bad(member)))?,
-            (false, true) => {
-                let map = match (pax.sparse.version, &pax.sparse.map) {
-                    ((Some(1), Some(0)), None) => self.map_before_data()?,
-                    ((None | Some(0), _), Some(map)) => Some(map.clone()),
-                    _ => None,
-                };
-                (map.ok_or_else(|| bad(member))?, pax.sparse.size)
-            }
-            (true, true) => return Err(bad(member)),
-        };
-        member.size = size.ok_or_else(|| bad(member))?;
-        member.extents = extents;
-        if sparse::fits(&member.extents, member.size, self.unread) {
-            Ok(())
-        } else {
-            Err(bad(member))
-        }
-    }
-
-    /// The map in a GNU header, and in the blocks after it.
-    fn old_map(&mut self, header: &Header) -> Result<(Vec<Extent>, Option<u64>), Option<TarError>> {
-        let (fields, mut more, size) = header.sparse();
-        let mut extents = sparse::parse_fields(fields).ok_or(None)?;
-        while more {
-            let block = self.block().map_err(Some)?.ok_or(TarError::Truncated(self.offset))?;
-            let (fields, rest) = block.split_at(504);
-            extents.extend(sparse::parse_fields(fields).ok_or(None)?);
-            more = rest.first() != Some(&0);
-            if extents.len() > sparse::MAX_EXTENTS {
-                return Err(None);
-            }
-        }
-        Ok((extents, size))
-    }
-
-    /// The map before the data, in blocks that count as stored.
-    fn map_before_data(&mut self) -> Result<Option<Vec<Extent>>, TarError> {
-        let mut lines = sparse::Lines::default();
-        while let Some(left) = self.unread.checked_sub(BLOCK as u64) {
-            let block = self.block()?.ok_or(TarError::Truncated(self.offset))?;
-            self.unread = left;
-            for byte in block {
-                match lines.take(byte) {
-                    None => return Ok(None),
-                    Some(None) => {}
-                    Some(map) => return Ok(map),
-                }
-            }
-        }
-        Ok(None)
-    }
-
     /// Counts what a member costs.
     fn account(&mut self, member: &Member) -> Result<(), TarError> {
         let xattrs = member.meta.xattrs.iter();
@@ -269,7 +197,7 @@ impl<R: Read> TarReader<R> {
     }
 
     /// The next block; `None` where the bytes end.
-    fn block(&mut self) -> Result<Option<[u8; BLOCK]>, TarError> {
+    pub(crate) fn block(&mut self) -> Result<Option<[u8; BLOCK]>, TarError> {
         let mut block = [0; BLOCK];
         match self.fill(&mut block)? {
             0 => Ok(None),
@@ -311,7 +239,7 @@ impl<R: Read> Stored for TarReader<R> {
 }
 
 /// How many bytes follow `size` bytes up to the next block.
-const fn padding(size: u64) -> u64 {
+pub(crate) const fn padding(size: u64) -> u64 {
     (BLOCK as u64).wrapping_sub(size % BLOCK as u64) % BLOCK as u64
 }
 

@@ -11,6 +11,9 @@
 //!    made; over any other file the layer cannot be applied.
 //! 4. A hard link to a file that only lower layers have gives that file, as it was before this
 //!    layer, one more name.
+//!
+//! A layer that names one place twice, once directly and once behind a lower symbolic link, says
+//! different things in different orders; here what is behind the link counts. Nobody writes one.
 
 use std::collections::{BTreeMap, VecDeque};
 
