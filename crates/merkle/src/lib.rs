@@ -9,7 +9,7 @@
 //! - [`hash`]: SHA-256 with a tag for each use, and the binary tree over a list (RFC 9162);
 //! - [`record`]: the bytes that say one inode, as they are hashed and as a proof carries them;
 //! - [`hashes`]: every inode's hash, and the root;
-//! - [`prove`], [`proof`]: what shows one file or subtree to somebody who has only the root;
+//! - [`prove`](mod@prove), [`proof`]: what shows one file or subtree to somebody who has only the root;
 //! - [`beside`]: the hashes as a file that travels beside an image's bootstrap.
 
 #![forbid(unsafe_code)]

@@ -13,7 +13,7 @@
 //! - [`resolve`]: the one place where symbolic links are followed, always inside the tree;
 //! - [`layer`]: what one layer of an image says: a tree, whiteouts, opaque marks, and which
 //!   directories it only implies;
-//! - [`stack`]: a layer applied to what lies under it.
+//! - [`stack`](mod@stack): a layer applied to what lies under it.
 
 #![forbid(unsafe_code)]
 
