@@ -17,6 +17,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("content", &[]),
     ("schedule", &["content"]),
     ("wire", &["content"]),
+    // Pure too: the files of an image.
+    ("tree", &[]),
+    ("merkle", &["content", "tree"]),
+    ("layer", &["content", "tree"]),
     // Beside them: the kernel, and what every binary has.
     ("sys", &[]),
     ("telemetry", &[]),
@@ -68,7 +72,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// The crates that do no I/O, know no time, and run without a runtime.
-const PURE: &[&str] = &["content", "schedule", "wire"];
+const PURE: &[&str] = &["content", "layer", "merkle", "schedule", "tree", "wire"];
 
 /// What pure crates must not have anywhere below them.
 const IMPURE: &[&str] = &["tokio", "mio", "async-std", "smol", "quinn", "hyper", "sled"];
