@@ -219,6 +219,15 @@ pub(crate) fn decompress_section(
     plain.filter(|plain| plain.len() as u64 == size).ok_or(failed)
 }
 
+/// A section of metadata, compressed; `None` if it is not to be, or cannot.
+pub(crate) fn compress_section(compressor: Compressor, plain: &[u8]) -> Option<Vec<u8>> {
+    match compressor {
+        Compressor::None => None,
+        Compressor::Lz4 => Some(lz4_flex::block::compress(plain)),
+        Compressor::Zstd => zstd::bulk::compress(plain, Encoder::LEVEL).ok(),
+    }
+}
+
 /// Compresses and hashes chunks. Keeps its working memory from one to the next; each thread has
 /// its own.
 pub struct Encoder {

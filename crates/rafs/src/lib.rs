@@ -11,7 +11,9 @@
 //! - [`blob`], [`chunk`]: what the bootstrap knows of data blobs and chunks;
 //! - [`ci`]: what a data blob says of its own chunks;
 //! - [`codec`]: stored bytes become a chunk, once they match its digest;
-//! - [`section`]: the parts of a data blob, and its table of contents.
+//! - [`section`]: the parts of a data blob, and its table of contents;
+//! - [`image`]: a whole image in memory;
+//! - [`write`]: its bootstrap, written.
 
 pub mod algorithm;
 pub mod blob;
@@ -20,9 +22,11 @@ pub mod chunk;
 pub mod ci;
 pub mod codec;
 mod error;
+pub mod image;
 pub mod ondisk;
 pub mod section;
 mod slice;
+pub mod write;
 
 pub use algorithm::{ChunkDigest, ChunkSize, Compressor, Digester};
 pub use blob::{Blob, BlobId};
@@ -31,3 +35,5 @@ pub use chunk::{ChunkInfo, Stored};
 pub use ci::CompressionInfo;
 pub use codec::{Decoder, Encoder, VerifiedChunk};
 pub use error::{ChunkError, RafsError, Unsupported};
+pub use image::{ChunkId, Content, Image};
+pub use write::WriteError;

@@ -108,6 +108,11 @@ impl<B: AsRef<[u8]>> Bootstrap<B> {
         self.head.flags & flags::HAS_XATTR != 0
     }
 
+    /// Whether every blob has a section of its chunks' digests.
+    pub const fn has_inlined_digests(&self) -> bool {
+        self.head.flags & flags::INLINED_DIGESTS != 0
+    }
+
     /// How many chunks the chunk table has.
     pub const fn chunk_count(&self) -> usize {
         self.rows.len()

@@ -112,7 +112,7 @@ impl Entry {
                 (offset, 0, v2::BATCH | v2::COMPRESSED, data)
             }
         };
-        let plain = self.uncompressed_offset / BLOCK & v2::OFFSET_MASK
+        let plain = (self.uncompressed_offset / BLOCK) & v2::OFFSET_MASK
             | (self.uncompressed_size.saturating_sub(1) as u64 & v2::SIZE_MASK) << v2::SIZE_SHIFT
             | bits << v2::FLAGS_SHIFT;
         let stored =
