@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rafs::section::{SectionName, Toc};
 
 /// The folder of all samples, or a word on standard error that there is none.
-pub(crate) fn folder() -> Option<PathBuf> {
+pub fn folder() -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/samples");
     let folder = std::env::var_os("MEGANEURA_SAMPLES").map_or_else(|| beside.into(), PathBuf::from);
     if folder.join("tree.jsonl").exists() {
@@ -19,7 +19,7 @@ pub(crate) fn folder() -> Option<PathBuf> {
 }
 
 /// The images' names.
-pub(crate) const IMAGES: [&str; 6] = [
+pub const IMAGES: [&str; 6] = [
     "lz4-sha256",
     "none-blake3-64k",
     "tar-inline-toc",
@@ -29,14 +29,14 @@ pub(crate) const IMAGES: [&str; 6] = [
 ];
 
 /// One image.
-pub(crate) struct Image {
-    pub(crate) bootstrap: Vec<u8>,
+pub struct Image {
+    pub bootstrap: Vec<u8>,
     /// Its one blob.
-    pub(crate) blob: Bytes,
+    pub blob: Bytes,
 }
 
 /// Reads an image; its bootstrap may lie in the blob.
-pub(crate) fn image(name: &str) -> Option<Image> {
+pub fn image(name: &str) -> Option<Image> {
     let folder = folder()?.join(name);
     let blob = fs::read_dir(folder.join("blobs")).unwrap().next().unwrap().unwrap().path();
     let blob = Bytes::from(fs::read(blob).unwrap());

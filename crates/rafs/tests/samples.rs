@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
-mod files;
+mod support;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,6 +16,7 @@ use rafs::codec::{Decoder, VerifiedChunk};
 use rafs::section::{SectionName, Toc, sections};
 use rafs::{Blob, BlobId, Bootstrap, ChunkInfo};
 use serde_json::Value;
+use support::files;
 
 /// A file of the tree, as it is listed.
 #[derive(PartialEq, Eq, Debug)]
