@@ -5,4 +5,6 @@
 
 pub mod build;
 pub mod chance;
+pub mod exercise;
 pub mod files;
+pub mod small;
