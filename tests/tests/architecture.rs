@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tree", &[]),
     ("merkle", &["content", "tree"]),
     ("layer", &["content", "tree"]),
+    ("rafs", &["content", "tree"]),
     // Beside them: the kernel, and what every binary has.
     ("sys", &[]),
     ("telemetry", &[]),
@@ -72,7 +73,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// The crates that do no I/O, know no time, and run without a runtime.
-const PURE: &[&str] = &["content", "layer", "merkle", "schedule", "tree", "wire"];
+const PURE: &[&str] = &["content", "layer", "merkle", "rafs", "schedule", "tree", "wire"];
 
 /// What pure crates must not have anywhere below them.
 const IMPURE: &[&str] = &["tokio", "mio", "async-std", "smol", "quinn", "hyper", "sled"];
