@@ -61,7 +61,7 @@ struct State {
     /// Who may want which task, and until when (Unix seconds). They are told what becomes of it.
     grants: HashMap<TaskId, HashMap<NodeId, u64>>,
     claims: Claims,
-    /// The present attempt at each task ([`LiveTask::attempt`]).
+    /// The present attempt at each task ([`peer::LiveTask::attempt`]).
     attempts: HashMap<TaskId, u64>,
     wanted: Wanted,
 }

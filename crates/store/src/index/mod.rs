@@ -2,7 +2,7 @@
 //!
 //! | tree | key | value |
 //! |---|---|---|
-//! | `tasks` | task (33 bytes: kind, name) | [`Facts`](crate::facts::Facts) as JSON |
+//! | `tasks` | task (33 bytes: kind, name) | [`Facts`] as JSON |
 //! | `used` | task | last use, Unix milliseconds, 8 bytes big-endian |
 //! | `statements` | task, first piece, end (4 bytes big-endian each), whole (0, 1) | length of the body (4 bytes), body, signature |
 //! | `digests` | task, number of the first piece of a page of 1024 (4 bytes) | per piece: number (4 bytes), BLAKE3 digest |
