@@ -90,17 +90,14 @@ impl Gateway {
             .digest
             .parse()
             .map_err(|_| Failure::new(Kind::Invalid, "the supernode told no digest"))?;
-        if let Some(body) = &told.body {
-            // Bytes reach the client only after their digest was checked here.
-            let actual = Digest::of(body);
-            let asked_for = match reference {
-                Reference::Digest(asked_for) => *asked_for,
-                Reference::Tag(_) => digest,
-            };
-            if actual != digest || actual != asked_for {
-                let expected = asked_for;
-                return Err(content::Mismatch::Whole { expected, actual }.into());
-            }
+        // Bytes reach the client only after their digest was checked here.
+        let actual = told.body.as_deref().map_or(digest, Digest::of);
+        let expected = match reference {
+            Reference::Digest(asked_for) => *asked_for,
+            Reference::Tag(_) => digest,
+        };
+        if actual != expected || digest != expected {
+            return Err(content::Mismatch::Whole { expected, actual }.into());
         }
         self.take_grants(asked, told.grants, told.fresh_seconds);
         let reply = ManifestReply {

@@ -46,9 +46,10 @@ impl Feed {
         }
     }
 
-    /// Somebody else may read it at the origin too.
+    /// Somebody may read it at the origin; who asks again takes nobody else's place.
     pub(super) fn asked(&self, asker: Asker) {
         let mut askers = lock(&self.askers);
+        askers.retain(|known| !known.origin.is_same(&asker.origin));
         askers.push(asker);
         if askers.len() > ASKERS {
             askers.remove(0);

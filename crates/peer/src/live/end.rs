@@ -41,15 +41,27 @@ impl LiveTask {
             }
             Ok(()) => recall(&mut lock(&self.book), &self.stored),
         }
-        self.metrics.verified();
-        self.end.send_replace(End::Whole);
-        tracing::debug!(task = %self.id(), "whole and verified");
+        if self.ends(End::Whole) {
+            self.metrics.verified();
+            tracing::debug!(task = %self.id(), "whole and verified");
+        }
     }
 
     /// It came to nothing: whoever waits for it is told why.
     pub fn fail(&self, failure: Failure) {
-        self.end.send_replace(End::Failed(failure));
+        self.ends(End::Failed(failure));
         self.stop.cancel();
+    }
+
+    /// A task ends once: what its readers were told first holds.
+    fn ends(&self, end: End) -> bool {
+        self.end.send_if_modified(|now| {
+            let first = matches!(now, End::Open);
+            if first {
+                *now = end;
+            }
+            first
+        })
     }
 
     /// How the task ended, now and as it changes.

@@ -24,14 +24,13 @@ mod trees;
 mod trouble;
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
 use content::TaskId;
 use sled::{Batch, Tree};
 
-use self::folders::{remove, set_aside, unnamed};
+use self::folders::{remove, replace, set_aside, settle, unnamed};
 use self::trees::{Trees, try_open};
 use self::trouble::Trouble;
 use crate::error::IndexError;
@@ -57,13 +56,7 @@ impl Index {
     /// Opens the index at `path` and reads what it knows. One that cannot be read is set aside,
     /// and a new one is made.
     pub(crate) fn open(path: &Path) -> Result<(Self, Known), IndexError> {
-        // A renewal that was cut off: before the old index went, the new one is not whole.
-        let unnamed = unnamed(path);
-        if path.exists() {
-            remove(&unnamed)?;
-        } else if unnamed.exists() {
-            fs::rename(&unnamed, path).map_err(|error| IndexError::why(error.to_string()))?;
-        }
+        settle(path)?;
         let opened = match try_open(path) {
             Ok(opened) => Ok(opened),
             Err(Trouble::NoRoom(error)) => {
@@ -101,8 +94,9 @@ impl Index {
             fresh.db.flush()?;
             drop(fresh);
             *trees = None;
-            remove(&self.path)?;
-            fs::rename(&unnamed, &self.path).map_err(|error| IndexError::why(error.to_string()))?;
+            replace(&self.path)?;
+        } else {
+            settle(&self.path)?;
         }
         let (opened, known) = try_open(&self.path).map_err(Trouble::into_error)?;
         let was_away = replaced.is_none();

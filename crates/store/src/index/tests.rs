@@ -1,5 +1,7 @@
 //! The index: what replaces what, what is found again, and what a renewal keeps.
 
+use std::fs;
+
 use content::{PieceDigest, Run, SignedStatement};
 
 use super::*;
@@ -97,4 +99,50 @@ fn a_renewed_index_knows_what_the_old_one_knew() {
     fs::create_dir(unnamed(&path)).unwrap();
     assert_eq!(Index::open(&path).unwrap().1.len(), 1);
     assert!(!unnamed(&path).exists());
+}
+
+/// A renewal moves folders; a kill or an error may come between any two of its steps.
+#[test]
+fn a_renewal_that_was_cut_off_loses_nothing() {
+    let id = TaskId::Url([1; 32]);
+    let copy = |from: &Path, to: &Path| {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    };
+    // What lies there: the index, the new one (whole, or only begun), the old one.
+    for (own, new, old) in [
+        (true, Some(false), false),
+        (true, Some(true), true),
+        (false, Some(true), true),
+        (true, None, true),
+    ] {
+        let (folder, index) = index();
+        index.set_used(&id, 7).unwrap();
+        index.add_statement(&id, Run { first: 0, end: 2 }, true, &signed("kept")).unwrap();
+        index.flush().unwrap();
+        let path = folder.path().join("index");
+        drop(index);
+        match new {
+            Some(true) => copy(&path, &path.with_extension("new")),
+            Some(false) => fs::create_dir(path.with_extension("new")).unwrap(),
+            None => {}
+        }
+        if old {
+            // Half of it is gone already.
+            fs::create_dir(path.with_extension("old")).unwrap();
+            fs::write(path.with_extension("old").join("db"), "half").unwrap();
+        }
+        if !own {
+            fs::remove_dir_all(&path).unwrap();
+        }
+        let (index, _) = Index::open(&path).unwrap();
+        assert_eq!(index.statements(&id).unwrap()[0].body, b"kept", "{own} {new:?} {old}");
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "nothing else is left: {left:?}");
+    }
 }
