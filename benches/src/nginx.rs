@@ -195,6 +195,13 @@ impl Nginx {
     }
 }
 
+/// Its workers would stay if it were only killed.
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        self.process.end();
+    }
+}
+
 /// What a baseline is called in a report: `nginx 1.22.1 sendfile`.
 #[must_use]
 pub fn version() -> String {

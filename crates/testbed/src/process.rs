@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
@@ -69,6 +70,17 @@ impl Process {
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let id = Pid::from_raw(i32::try_from(self.child.id())?).context("a process id")?;
         Ok(kill_process(id, signal)?)
+    }
+
+    /// Asks it to end, and waits a little until it has: it takes its own children along.
+    pub fn end(&mut self) {
+        let asked = self.signal(Signal::TERM).is_ok();
+        for _ in 0..40 {
+            if !asked || !self.is_running() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
     }
 
     /// Whether it still runs.

@@ -53,14 +53,14 @@ impl LiveTask {
         self.stop.cancel();
     }
 
-    /// A task ends once: what its readers were told first holds.
+    /// What came to nothing stays so, whatever comes late. What was whole may still be found damaged.
     fn ends(&self, end: End) -> bool {
         self.end.send_if_modified(|now| {
-            let first = matches!(now, End::Open);
-            if first {
+            let holds = !matches!(now, End::Failed(_));
+            if holds {
                 *now = end;
             }
-            first
+            holds
         })
     }
 
