@@ -18,7 +18,7 @@ use content::Digest;
 use registry::{Caller, ManifestAnswer, ManifestRequest, Reference, Registries, Repository};
 
 use crate::failure::Failure;
-use crate::live::lock;
+use crate::lock::lock;
 
 /// A caller, as far as facts about it are concerned: a fingerprint that says nothing of the
 /// credential.

@@ -15,7 +15,8 @@ use wire::request::Kind;
 
 use crate::failure::Failure;
 use crate::hashing;
-use crate::live::{self, Around, LiveTask, Sweep, lock};
+use crate::live::{self, Around, LiveTask, Sweep};
+use crate::lock::lock;
 use crate::metrics::{Metrics, Source};
 use crate::passing::Budget;
 use crate::peers::Peers;

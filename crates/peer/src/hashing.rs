@@ -9,9 +9,10 @@ use std::sync::Arc;
 use content::{BlobHasher, Digest, PieceIndex, Whole};
 use wire::request::Kind;
 
+use crate::blocking::blocking;
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::live::{End, LiveTask, blocking};
+use crate::live::{End, LiveTask};
 
 /// Pieces hashed in one go, so that a long backlog does not hold a blocking thread for ever.
 const BATCH: u32 = 16;

@@ -14,6 +14,7 @@
 //!   of the store.
 
 pub mod access;
+mod blocking;
 pub mod cache;
 pub mod demand;
 mod drain;
@@ -25,6 +26,7 @@ mod hashing;
 mod keeping;
 pub mod limits;
 pub mod live;
+mod lock;
 pub mod metrics;
 pub mod origin;
 mod passing;

@@ -11,6 +11,7 @@ use registry::{
 use url::Url;
 use wire::request::Kind;
 
+use crate::access::CallerId;
 use crate::failure::Failure;
 
 /// Where a task comes from.
@@ -47,6 +48,18 @@ impl Origin {
         match self {
             Self::Registry(origin) => &origin.caller,
             Self::Url { .. } => &Caller::Client(None),
+        }
+    }
+
+    /// Whether it is the same place, asked in the same name.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Registry(a), Self::Registry(b)) => {
+                a.repository == b.repository && CallerId::of(&a.caller) == CallerId::of(&b.caller)
+            }
+            (Self::Url { url: a, .. }, Self::Url { url: b, .. }) => a == b,
+            _ => false,
         }
     }
 }

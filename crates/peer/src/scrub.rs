@@ -9,9 +9,9 @@ use content::{PieceBook, PieceIndex, TaskId};
 use store::Scrubbed;
 use telemetry::units::Rate;
 
+use crate::blocking::blocking;
 use crate::engine::Engine;
 use crate::limits::Limiter;
-use crate::live::blocking;
 
 /// The first walk begins so long after the start at the latest, so that a process that never lives
 /// for a whole period looks at its disk too.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use crate::live::lock;
+use crate::lock::lock;
 
 /// The places.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 use wire::control::Priority;
 
-use crate::live::lock;
+use crate::lock::lock;
 
 /// The turns of one uplink. Clones share them.
 #[derive(Clone, Debug)]

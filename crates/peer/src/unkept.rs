@@ -11,8 +11,10 @@ use bytes::Bytes;
 use content::{PieceDigest, PieceIndex, PieceSet, Provisional, Run, Verified};
 use store::PutError;
 
+use crate::blocking::blocking;
 use crate::demand::Want;
-use crate::live::{End, LiveTask, blocking, lock};
+use crate::live::{End, LiveTask};
+use crate::lock::lock;
 use crate::metrics::Source;
 use crate::passing::{Admitted, Needs};
 

@@ -11,9 +11,9 @@ use store::{Fault, StoreConfig, StoreStats};
 use telemetry::health::Health;
 use telemetry::units::{ByteSize, Rate};
 
+use crate::blocking::blocking;
 use crate::engine::Engine;
 use crate::feed::Feeds;
-use crate::live::blocking;
 use crate::scrub::Scrub;
 use crate::serve::unix_now;
 

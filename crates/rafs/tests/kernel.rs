@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use rafs::{ChunkSize, Compressor};
+use rafs::{Bootstrap, ChunkId, ChunkInfo, ChunkSize, Compressor, Content, Image};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use support::build::{Built, Options, build};
+use support::build::{Built, Options, build, said};
 use support::chance;
 use tree::{Inode, InodeId, Kind, Meta, Mode, Name, Time, Tree};
 
@@ -27,8 +27,18 @@ struct Mounted {
 }
 
 impl Mounted {
-    /// `None`, with a word on standard error, where this cannot be done.
+    /// An image of one blob, or of none.
     fn new(built: &Built) -> Option<Self> {
+        // A blob that is not compressed is a device as it is.
+        let device = match built.image.compressor {
+            Compressor::None => &built.blob[..],
+            Compressor::Lz4 | Compressor::Zstd => &built.device,
+        };
+        Self::over(&built.image, &[device][..built.image.blobs.len()])
+    }
+
+    /// `None`, with a word on standard error, where this cannot be done.
+    fn over(image: &Image, devices: &[&[u8]]) -> Option<Self> {
         let can = fs::read_to_string("/proc/filesystems").unwrap_or_default().contains("erofs");
         if !can || !rustix::process::geteuid().is_root() {
             eprintln!("SKIPPED: mounting needs root and a kernel with EROFS");
@@ -37,16 +47,14 @@ impl Mounted {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("mount")).unwrap();
-        fs::write(path("bootstrap"), built.image.write().unwrap()).unwrap();
-        let mut options = String::new();
-        if let Some(blob) = built.image.blobs.first() {
-            // A blob that is not compressed is a device as it is.
-            let plain = blob.compressor == Compressor::None;
-            let device = if plain { &built.blob[..] } else { &built.device };
-            fs::write(path("device"), device).unwrap();
-            options = format!("device={}", path("device").display());
+        fs::write(path("bootstrap"), image.write().unwrap()).unwrap();
+        let mut options = Vec::new();
+        for (number, device) in devices.iter().enumerate() {
+            let file = path(&format!("device{number}"));
+            fs::write(&file, device).unwrap();
+            options.push(format!("device={}", file.display()));
         }
-        let options = CString::new(options).unwrap();
+        let options = CString::new(options.join(",")).unwrap();
         let (image, target) = (path("bootstrap"), path("mount"));
         match mount(&image, &target, "erofs", MountFlags::RDONLY, options.as_c_str()) {
             Ok(()) => Some(Self { folder }),
@@ -230,6 +238,69 @@ fn the_kernel_shows_long_files_and_large_directories() {
             }
         }
     }
+}
+
+/// One image whose files lie in several blobs, with as many devices.
+fn merged(parts: &[Built]) -> Image {
+    let mut all = Image { tree: Tree::new(Meta::implied()), ..parts[0].image.clone() };
+    (all.chunks, all.blobs, all.prefetch) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, part) in (0_u8..).zip(parts) {
+        let first = u32::try_from(all.chunks.len()).unwrap();
+        for (_, inode) in part.image.tree.inodes() {
+            let Some(content) = inode.content() else { continue };
+            let chunks = content.chunks.iter().map(|id| ChunkId(id.0 + first)).collect();
+            let content = Content { size: content.size, chunks };
+            let file = Inode::file(inode.meta.clone(), content);
+            all.tree.insert(InodeId::ROOT, name(&format!("file{number}")), file).unwrap();
+        }
+        all.chunks
+            .extend(part.image.chunks.iter().map(|chunk| ChunkInfo { blob: number, ..*chunk }));
+        all.blobs.extend(part.image.blobs.iter().cloned());
+    }
+    all
+}
+
+#[test]
+fn the_kernel_reads_each_file_from_its_own_blob() {
+    let contents: Vec<Vec<u8>> =
+        (0..5_u8).map(|number| [number, b'a', b'\n'].repeat(9000)).collect();
+    let parts: Vec<Built> = contents
+        .iter()
+        .map(|bytes| {
+            let mut tree = Tree::new(Meta::implied());
+            let file = Inode::file(Meta::implied(), bytes.clone());
+            tree.insert(InodeId::ROOT, name("file"), file).unwrap();
+            build(&tree, Options::default())
+        })
+        .collect();
+    let image = merged(&parts);
+    let bytes = image.write().unwrap();
+    let bootstrap = Bootstrap::parse(&bytes).unwrap();
+    bootstrap.check().unwrap();
+    assert_eq!(said(&bootstrap.image().unwrap()), said(&image));
+    let devices: Vec<&[u8]> = parts.iter().map(|part| &part.device[..]).collect();
+    let Some(mounted) = Mounted::over(&image, &devices) else { return };
+    for (number, bytes) in contents.iter().enumerate() {
+        assert!(fs::read(mounted.root().join(format!("file{number}"))).unwrap() == *bytes);
+    }
+}
+
+#[test]
+fn the_checker_of_erofs_agrees() {
+    let options = Options { chunk_size: ChunkSize::DEFAULT, ..Options::default() };
+    let built = build(&handmade(), options);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("bootstrap"), built.image.write().unwrap()).unwrap();
+    fs::write(path("device"), &built.device).unwrap();
+    let device = format!("--device={}", path("device").display());
+    let mut fsck = std::process::Command::new("fsck.erofs");
+    let Ok(output) = fsck.args([&device, "--extract"]).arg(path("bootstrap")).output() else {
+        eprintln!("SKIPPED: fsck.erofs (erofs-utils) is not installed");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }
 
 #[test]

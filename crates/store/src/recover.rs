@@ -23,7 +23,7 @@ use crate::index::{Index, Known};
 use crate::names::{self, Part};
 use crate::shared::Shared;
 use crate::store::Inner;
-use crate::task::Task;
+use crate::task::{Parts, Task};
 
 /// Opens the store that `config` names.
 pub(crate) fn open(config: StoreConfig) -> Result<Arc<Inner>, OpenError> {
@@ -194,10 +194,16 @@ fn tasks(
         .map(|(id, found)| {
             // A clock that was ahead when the task was used must not keep it for ever.
             let last_use = found.last_use.min(now);
-            let (shared, store) = (Arc::clone(shared), Weak::clone(store));
-            let task =
-                Task::new(id, found.layout, found.file, found.facts, last_use, shared, store);
-            (id, Arc::new(task))
+            let parts = Parts {
+                id,
+                layout: found.layout,
+                file: found.file,
+                facts: found.facts,
+                last_use,
+                shared: Arc::clone(shared),
+                store: Weak::clone(store),
+            };
+            (id, Arc::new(Task::new(parts)))
         })
         .collect()
 }

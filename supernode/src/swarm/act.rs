@@ -7,7 +7,8 @@ use peer::feed::Need;
 use schedule::{Decision, Event, Lease, NodeId};
 use wire::control::{self, SupernodeSays, Unopened};
 
-use super::{Swarm, wire_priority};
+use super::Swarm;
+use super::priority::wire_priority;
 
 impl Swarm {
     /// Plans whenever something happened or a time has come; never ends.

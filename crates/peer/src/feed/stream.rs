@@ -8,12 +8,15 @@ use content::{PieceIndex, Unverified};
 use registry::RequestId;
 use wire::request::Kind;
 
+use super::describe::nowhere;
 use super::keep::keep;
-use super::{Asker, Feed, FeedEvent, Inner, Open, nowhere};
+use super::task::{Asker, Feed, Open};
+use super::{FeedEvent, Inner};
 use crate::access::CallerId;
 use crate::failure::Failure;
 use crate::keeping::Keeping;
-use crate::live::{LiveTask, lock};
+use crate::live::LiveTask;
+use crate::lock::lock;
 use crate::origin::{Origin, OriginStream};
 
 /// Streams what is needed until nothing is.

@@ -116,7 +116,7 @@ impl Swarm {
         let Some(key) = self.node_keys.get(&id).copied() else {
             return;
         };
-        self.nodes[key].silent = 0;
+        self.speaks(key);
         let Some(task) = self.task_keys.get(&want.task).copied() else {
             self.wants_early(id, key, want);
             return;
@@ -174,7 +174,7 @@ impl Swarm {
             return;
         };
         let (key, task) = (*key, *task);
-        self.nodes[key].silent = 0;
+        self.speaks(key);
         self.join_task(task, key);
         let pieces = self.tasks[task].cut(pieces);
         self.gains(task, key, &pieces);

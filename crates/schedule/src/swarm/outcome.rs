@@ -88,9 +88,9 @@ impl Swarm {
             return;
         };
         let (task, node, parent) = (lease.task, lease.node, lease.parent);
-        self.nodes[node].silent = 0;
         let got = self.got(lease, pieces);
         let outstanding = self.outstanding(lease);
+        self.speaks(node);
         if got.is_empty() && !outstanding.is_empty() {
             // Done, and nothing there: were it believed, the same lease would be given for ever.
             self.fail(id, &[], Blame::Timeout);
@@ -111,8 +111,8 @@ impl Swarm {
             self.late_report(id, got, Some(blame));
             return;
         };
-        self.nodes[lease.node].silent = 0;
-        let got = self.got(lease, got);
+        let (node, got) = (lease.node, self.got(lease, got));
+        self.speaks(node);
         self.fail(id, &got, blame);
     }
 

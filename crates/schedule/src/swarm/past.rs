@@ -71,6 +71,7 @@ impl Swarm {
             return;
         };
         let (task, key) = (*task, *key);
+        self.speaks(key);
         if !self.tasks[task].members.contains_key(&key) {
             return;
         }

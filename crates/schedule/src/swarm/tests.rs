@@ -300,6 +300,29 @@ fn a_stalled_lease_is_asked_twice_and_the_loser_is_cancelled() {
     assert_eq!(small.swarm.stats().hedged, 1);
 }
 
+/// A node that died unnoticed takes slots from others: ever more seldom, and until it speaks again.
+#[test]
+fn a_receiver_that_says_nothing_waits_ever_longer_and_one_that_speaks_does_not() {
+    let mut small = Small::new(64);
+    small.has(0, run(0, 64));
+    small.join(1, 3, "a");
+    small.wants(1, run(0, 64), Priority::Pull);
+    let given = |small: &mut Small, until: Millis| {
+        let mut leases = Vec::new();
+        while small.now < until {
+            leases.extend(small.leases());
+            small.now = small.swarm.next_timer().map_or(until, |at| at.clamp(small.now + 1, until));
+        }
+        leases.len()
+    };
+    let early = given(&mut small, 5 * 60_000);
+    let late = given(&mut small, 30 * 60_000) / 5;
+    assert!(early > 8 && late * 3 < early, "{early} in five minutes, then {late}");
+    while !small.leases().is_empty() {}
+    small.has(1, run(0, 1));
+    assert!(!small.leases().is_empty(), "it is there again, and gets what it wants");
+}
+
 #[test]
 fn the_leases_of_a_node_that_left_are_given_to_others_at_once() {
     let mut small = Small::new(4);

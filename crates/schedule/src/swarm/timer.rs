@@ -78,6 +78,15 @@ impl Swarm {
         }
     }
 
+    /// A receiver that was thought to be gone is not.
+    pub(super) fn speaks(&mut self, key: NodeKey) {
+        let node = &mut self.nodes[key];
+        if std::mem::take(&mut node.silent) >= GONE && node.mute_until > self.now {
+            node.mute_until = self.now;
+            self.touch_receiver(key);
+        }
+    }
+
     fn wake_node(&mut self, key: NodeKey) {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(key) else {
