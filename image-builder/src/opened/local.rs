@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use rafs::ondisk::MAX_BOOTSTRAP;
-use rafs::section::{Section, SectionName, TOC_TAIL, Toc, section_before};
+use rafs::section::{Section, SectionName, TAR_HEADER_SIZE, TOC_TAIL, Toc, section_before};
 
 use super::bytes::{BlobFolder, Blobs, FilePart, NoBlobs, OneBlob, ReadAt};
 use super::{OpenError, Opened, Parts};
@@ -81,4 +82,14 @@ pub fn inline_bootstrap(blob: &dyn ReadAt) -> Result<Option<Bytes>, OpenError> {
         }
         _ => Ok(None),
     }
+}
+
+/// Whether a file is a data blob with tar headers: what could have a bootstrap in it.
+#[must_use]
+pub fn has_sections(file: &File) -> bool {
+    let Ok(length) = file.metadata().map(|metadata| metadata.len()) else { return false };
+    // A tar header; its own bytes say the rest.
+    let mut tail = [0; 512];
+    let Some(at) = length.checked_sub(TAR_HEADER_SIZE) else { return false };
+    file.read_exact_at(&mut tail, at).is_ok() && section_before(&tail, length).is_ok()
 }
