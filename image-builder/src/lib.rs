@@ -1,0 +1,17 @@
+//! OCI images to chunked images, and back.
+//!
+//! Synchronous all through: the work is hashing and compressing, in threads of its own. Only
+//! [`store::registry`] has a runtime below it. Read it in this order:
+//!
+//! - [`place`]: what a command line says of where an image is;
+//! - [`oci`]: manifests, indexes, configs, and the media types and annotations of chunked images;
+//! - [`store`]: registries, layout folders and archives, all read and written alike;
+//! - [`convert`]: layers become data blobs, trees become one bootstrap, both become an image;
+//! - [`cli`]: the commands, which only say what to do.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod oci;
+pub mod place;
+pub mod store;
