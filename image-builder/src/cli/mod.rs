@@ -13,10 +13,14 @@ pub mod prove;
 pub mod source;
 pub mod stat;
 pub mod unpack;
+mod common;
+mod resolve;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+pub use common::StoreArgs;
 
 /// Chunked images: made out of OCI images, checked, looked into, and turned back.
 ///
@@ -51,6 +55,8 @@ enum Command {
     Export(export::Export),
     Prove(prove::Prove),
     VerifyProof(prove::VerifyProof),
+    /// Say which image a place leads to: its digest, type and platforms
+    Resolve(resolve::ResolveArgs),
 }
 
 impl Args {
@@ -68,6 +74,7 @@ impl Args {
             Command::Export(command) => command.run().map(ExitCode::from),
             Command::Prove(command) => command.run().map(ExitCode::from),
             Command::VerifyProof(command) => command.run().map(ExitCode::from),
+            Command::Resolve(args) => resolve::run(&args),
         };
         match done {
             Ok(code) => code,
