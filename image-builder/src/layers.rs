@@ -7,6 +7,9 @@ use layer::{FileData, Options, ReadError, read_layer};
 use rafs::{ChunkDigest, ChunkSize, Digester};
 use tree::{Layer, StackError, Tree};
 
+use crate::oci::Manifest;
+use crate::store::{Store, StoreError};
+
 /// What a file is made of, without saying where it lies.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hashed {
@@ -28,6 +31,18 @@ pub enum LayersError {
         #[source]
         error: Box<ReadError<io::Error>>,
     },
+    /// One is not what the manifest says.
+    #[error("layer {number} cannot be read to its end")]
+    End {
+        /// Which, from 1 at the bottom.
+        number: usize,
+        /// Why not.
+        #[source]
+        error: io::Error,
+    },
+    /// Where the image is says no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// One does not fit those under it.
     #[error("layer {number} does not fit the ones under it")]
     Stack {
@@ -37,6 +52,29 @@ pub enum LayersError {
         #[source]
         error: StackError,
     },
+}
+
+/// The tree of the image that `manifest` is of, with files cut and hashed so.
+///
+/// # Errors
+/// If a layer cannot be read, is not what the manifest says, or does not fit the ones under it.
+pub fn tree_of(
+    store: &dyn Store,
+    manifest: &Manifest,
+    options: &Options,
+    cut: ChunkSize,
+    digester: Digester,
+) -> Result<Tree<Hashed>, LayersError> {
+    let mut tree = Tree::default();
+    for (number, layer) in (1..).zip(&manifest.layers) {
+        let mut stored = store.read_blob(layer)?;
+        let read = read(&mut stored, options, cut, digester);
+        let upper = read.map_err(|error| LayersError::Read { number, error: Box::new(error) })?;
+        // What comes behind the archive has its say in the layer's digest.
+        stored.drain().map_err(|error| LayersError::End { number, error })?;
+        tree = put_on(tree, upper, number)?;
+    }
+    Ok(tree)
 }
 
 /// Reads one layer; a file's bytes are hashed as they come by.

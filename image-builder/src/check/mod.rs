@@ -4,10 +4,12 @@
 //! not only the first:
 //!
 //! - [`blobs`]: each data blob read once, front to back: its digest, its tables, every chunk;
+//! - [`image`]: manifest, configuration, layers;
 //! - [`against`]: the tree against the ordinary image that it was made from.
 
 pub mod against;
 pub mod blobs;
+pub mod image;
 mod pieces;
 mod tables;
 

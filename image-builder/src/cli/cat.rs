@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::opened::ChunkReader;
 use crate::opened::find::{Follow, find};
+use crate::opened::store::Reach;
 
 use super::outcome::Outcome;
 use super::{paths, source};
@@ -31,9 +32,9 @@ impl Cat {
     /// # Errors
     /// If a file is not there, or its bytes cannot be had.
     pub fn run(&self) -> anyhow::Result<Outcome> {
-        let opened = self.source.open()?;
+        let opened = self.source.open(Reach::Parts)?;
         let mut chunks = ChunkReader::new(&opened);
-        let mut out = source::stdout(false)?;
+        let mut out = source::stdout();
         for path in &self.paths {
             let id = find(opened.tree(), paths::bytes(path), Follow::Yes)?;
             let content = opened.tree().get(id).and_then(tree::Inode::content);

@@ -1,10 +1,14 @@
 //! `check`: whether an image is what it says.
 
+use std::io::{self, Write};
+
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::check::{Findings, Problem, check};
+use crate::check::image::check as around;
+use crate::check::{Findings, Problem, check, compare_with};
 use crate::opened::OpenError;
+use crate::opened::store::Reach;
 use crate::text::{Text, size};
 
 use super::outcome::Outcome;
@@ -22,6 +26,9 @@ use super::{bar, source};
 pub struct Check {
     #[command(flatten)]
     source: source::Source,
+    /// The ordinary image that it should be the same as
+    #[arg(long, value_name = "IMAGE")]
+    against: Option<String>,
     /// How many threads compare chunks [default: one for each CPU]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -46,30 +53,39 @@ impl Check {
             Err(error) => return Err(error),
         };
         if self.json {
-            println!("{}", to_json(&findings));
+            source::print(&to_json(&findings))?;
         } else {
-            print(&findings);
+            print(&findings)?;
         }
         Ok(if findings.problems.is_empty() { Outcome::Done } else { Outcome::Wrong })
     }
 
     fn look(&self) -> anyhow::Result<Findings> {
-        let opened = self.source.open()?;
+        let opened = self.source.open(Reach::Whole)?;
         let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
         let total = opened.image().blobs.iter().map(|blob| blob.compressed_size);
         let bar = bar::bytes("checking", total.fold(0, u64::saturating_add));
-        let findings = check(&opened, self.threads.unwrap_or_else(cpus), &bar)?;
+        let mut findings = check(&opened, self.threads.unwrap_or_else(cpus), &bar)?;
         bar.finish_and_clear();
+        if let source::Image::Whole(chunked) = &opened {
+            findings.problems.extend(around(chunked)?);
+        }
+        if let Some(against) = &self.against {
+            let tree = self.source.ordinary(against, &opened)?;
+            findings.problems.extend(compare_with(&opened, &tree));
+        }
         Ok(findings)
     }
 }
 
-fn print(findings: &Findings) {
+fn print(findings: &Findings) -> io::Result<()> {
+    let mut out = source::stdout();
     for problem in &findings.problems {
-        println!("{problem}");
+        writeln!(out, "{problem}")?;
     }
     let report = &findings.report;
-    println!(
+    writeln!(
+        out,
         "{} files in {} directories, {}; {} chunks, {}; blobs of {}: {}",
         report.files,
         report.directories,
@@ -82,7 +98,8 @@ fn print(findings: &Findings) {
             1 => "1 thing is wrong".to_owned(),
             many => format!("{many} things are wrong"),
         }
-    );
+    )?;
+    out.flush()
 }
 
 fn to_json(findings: &Findings) -> Value {

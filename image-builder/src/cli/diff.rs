@@ -1,11 +1,14 @@
 //! `diff`: two chunked images.
 
+use std::io::{self, Write};
+
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::compare::{Change, Difference};
 use crate::diff::{Fetch, comparable, differences, fetch};
 use crate::opened::Opened;
+use crate::opened::store::Reach;
 use crate::text::{Text, size};
 
 use super::outcome::Outcome;
@@ -24,9 +27,8 @@ pub struct Diff {
     /// The image that is wanted
     #[arg(value_name = "B")]
     b: String,
-    /// With bootstraps: the folder of the data blobs of both
-    #[arg(short = 'D', long, value_name = "DIR")]
-    blob_dir: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    with: source::With,
     /// Only the figures, not each file
     #[arg(long)]
     summary: bool,
@@ -41,8 +43,8 @@ impl Diff {
     /// # Errors
     /// If an image cannot be read.
     pub fn run(&self) -> anyhow::Result<Outcome> {
-        let with = source::With { blob_dir: self.blob_dir.clone(), blob: None };
-        let (a, b) = (source::open(&self.a, &with)?, source::open(&self.b, &with)?);
+        let open = |name| self.with.open(name, Reach::Parts);
+        let (a, b) = (open(&self.a)?, open(&self.b)?);
         let found = if comparable(&a, &b) {
             differences(&a, &b)
         } else {
@@ -54,25 +56,28 @@ impl Diff {
         };
         let fetch = fetch(&a, &b)?;
         if self.json {
-            println!("{}", self.to_json(&a, &b, &found, &fetch));
+            source::print(&self.to_json(&a, &b, &found, &fetch))?;
         } else {
-            self.print(&found, &fetch);
+            self.print(&found, &fetch)?;
         }
         Ok(Outcome::Done)
     }
 
-    fn print(&self, found: &[Difference], fetch: &Fetch) {
-        if !self.summary {
-            found.iter().for_each(|difference| println!("{difference}"));
+    fn print(&self, found: &[Difference], fetch: &Fetch) -> io::Result<()> {
+        let mut out = source::stdout();
+        for difference in found.iter().filter(|_| !self.summary) {
+            writeln!(out, "{difference}")?;
         }
         let count = |of: fn(&Change) -> bool| found.iter().filter(|d| of(&d.change)).count();
-        println!(
+        writeln!(
+            out,
             "{} removed, {} added, {} changed",
             count(|change| *change == Change::Removed),
             count(|change| *change == Change::Added),
             count(|change| matches!(change, Change::Changed(_))),
-        );
-        println!(
+        )?;
+        writeln!(
+            out,
             "To fetch: {} ({} chunks, {} uncompressed, of {} chunks, {}) and the bootstrap, {}",
             size(fetch.stored()),
             fetch.chunks(),
@@ -80,7 +85,8 @@ impl Diff {
             fetch.all_chunks,
             size(fetch.all_bytes),
             size(fetch.bootstrap),
-        );
+        )?;
+        out.flush()
     }
 
     fn to_json(&self, a: &Opened, b: &Opened, found: &[Difference], fetch: &Fetch) -> Value {

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::export::block;
+use crate::opened::store::Reach;
 use crate::text::size;
 
 use super::outcome::Outcome;
@@ -38,7 +39,7 @@ impl Export {
     /// # Errors
     /// If a chunk cannot be had, or the file not be written.
     pub fn run(&self) -> anyhow::Result<Outcome> {
-        let opened = self.source.open()?;
+        let opened = self.source.open(Reach::Whole)?;
         let shown = self.output.display();
         let mut options = File::options();
         options.write(true).read(true);

@@ -1,8 +1,11 @@
 //! `inspect`: what an image is, in figures.
 
+use std::io::{self, Write};
+
 use clap::Args;
 
 use crate::inspect::{Summary, summary};
+use crate::opened::store::Reach;
 use crate::text::size;
 
 use super::outcome::Outcome;
@@ -26,46 +29,55 @@ impl Inspect {
     /// # Errors
     /// If the image cannot be read.
     pub fn run(&self) -> anyhow::Result<Outcome> {
-        let summary = summary(&self.source.open()?)?;
+        let summary = summary(&*self.source.open(Reach::Parts)?)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&summary)?);
+            source::print(&serde_json::to_string_pretty(&summary)?)?;
         } else {
-            print(&summary);
+            print(&summary)?;
         }
         Ok(Outcome::Done)
     }
 }
 
-fn print(it: &Summary) {
-    println!("Format:      {}, chunks of {}", it.format, size(it.chunk_size.into()));
-    println!("Compressor:  {}", it.compressor);
-    println!("Digest:      {}", it.digest);
-    println!("Bootstrap:   {}", size(it.bootstrap));
-    println!(
+fn print(it: &Summary) -> io::Result<()> {
+    let mut out = source::stdout();
+    writeln!(out, "Format:      {}, chunks of {}", it.format, size(it.chunk_size.into()))?;
+    writeln!(out, "Compressor:  {}", it.compressor)?;
+    writeln!(out, "Digest:      {}", it.digest)?;
+    writeln!(out, "Bootstrap:   {}", size(it.bootstrap))?;
+    writeln!(
+        out,
         "Merkle root: {} ({})",
         it.merkle_root,
         if it.merkle_root_in_manifest { "as the manifest says" } else { "not in a manifest" }
-    );
-    println!("Tree:        {} names, {} files, {} directories", it.names, it.files, it.directories);
-    println!("Files:       {} in {} chunks", size(it.bytes), it.chunks);
-    println!("Different:   {} in {} chunks", size(it.unique_bytes), it.unique_chunks);
+    )?;
+    writeln!(
+        out,
+        "Tree:        {} names, {} files, {} directories",
+        it.names, it.files, it.directories
+    )?;
+    writeln!(out, "Files:       {} in {} chunks", size(it.bytes), it.chunks)?;
+    writeln!(out, "Different:   {} in {} chunks", size(it.unique_bytes), it.unique_chunks)?;
     match it.prefetch {
         Some(0) => {}
-        Some(files) => println!("Prefetch:    {files} files"),
-        None => println!("Prefetch:    everything"),
+        Some(files) => writeln!(out, "Prefetch:    {files} files")?,
+        None => writeln!(out, "Prefetch:    everything")?,
     }
     for blob in &it.blobs {
-        println!("Blob:        {}", blob.id);
-        println!(
+        writeln!(out, "Blob:        {}", blob.id)?;
+        writeln!(
+            out,
             "             {} compressed ({}), {} uncompressed",
             size(blob.compressed),
             blob.compressor,
             size(blob.uncompressed)
-        );
-        println!(
+        )?;
+        writeln!(
+            out,
             "             {} of {} chunks used, {} in batches",
             blob.used_chunks, blob.chunks, blob.batched_chunks
-        );
-        println!("             {}", blob.features.join(", "));
+        )?;
+        writeln!(out, "             {}", blob.features.join(", "))?;
     }
+    out.flush()
 }

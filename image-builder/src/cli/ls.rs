@@ -9,6 +9,7 @@ use tree::{InodeId, Kind};
 use crate::ls::{Depth, list};
 use crate::opened::Opened;
 use crate::opened::find::{Follow, find};
+use crate::opened::store::Reach;
 use crate::stat::{self, Detail, Stat};
 use crate::text::{self, Text};
 
@@ -50,7 +51,7 @@ impl Ls {
     /// # Errors
     /// If the image cannot be read, or there is no such file.
     pub fn run(&self) -> anyhow::Result<Outcome> {
-        let opened = self.source.open()?;
+        let opened = self.source.open(Reach::Parts)?;
         let follow = if self.deep.directory { Follow::No } else { Follow::Yes };
         let id = find(opened.tree(), paths::bytes(&self.path), follow)?;
         let path = paths::clean(&self.path)?;
@@ -59,7 +60,7 @@ impl Ls {
             (_, true) => Depth::Itself,
             _ => Depth::Entries,
         };
-        let mut out = source::stdout(false)?;
+        let mut out = source::stdout();
         let mut written = Ok(());
         list(&opened, id, &path, depth, |id, path| {
             written = self.line(&opened, &mut out, id, path);

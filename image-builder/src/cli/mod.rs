@@ -3,6 +3,7 @@
 pub mod bar;
 pub mod cat;
 pub mod check;
+mod common;
 pub mod diff;
 pub mod export;
 pub mod inspect;
@@ -10,11 +11,10 @@ pub mod ls;
 pub mod outcome;
 pub mod paths;
 pub mod prove;
+mod resolve;
 pub mod source;
 pub mod stat;
 pub mod unpack;
-mod common;
-mod resolve;
 
 use std::process::ExitCode;
 
@@ -45,6 +45,8 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say which image a place leads to: its digest, type and platforms
+    Resolve(resolve::ResolveArgs),
     Check(check::Check),
     Inspect(inspect::Inspect),
     Ls(ls::Ls),
@@ -55,8 +57,6 @@ enum Command {
     Export(export::Export),
     Prove(prove::Prove),
     VerifyProof(prove::VerifyProof),
-    /// Say which image a place leads to: its digest, type and platforms
-    Resolve(resolve::ResolveArgs),
 }
 
 impl Args {
@@ -64,6 +64,7 @@ impl Args {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let done: anyhow::Result<ExitCode> = match self.command {
+            Command::Resolve(args) => resolve::run(&args),
             Command::Check(command) => command.run().map(ExitCode::from),
             Command::Inspect(command) => command.run().map(ExitCode::from),
             Command::Ls(command) => command.run().map(ExitCode::from),
@@ -74,14 +75,10 @@ impl Args {
             Command::Export(command) => command.run().map(ExitCode::from),
             Command::Prove(command) => command.run().map(ExitCode::from),
             Command::VerifyProof(command) => command.run().map(ExitCode::from),
-            Command::Resolve(args) => resolve::run(&args),
         };
         match done {
             Ok(code) => code,
-            Err(error) => {
-                eprintln!("image-builder: {error:#}");
-                ExitCode::FAILURE
-            }
+            Err(error) => outcome::failed(&error),
         }
     }
 }

@@ -10,6 +10,7 @@ use content::Digest;
 use merkle::What;
 use serde_json::json;
 
+use crate::opened::store::Reach;
 use crate::prove::{VerifyError, prove, verify, verify_bytes};
 use crate::text;
 
@@ -37,11 +38,11 @@ impl Prove {
     /// # Errors
     /// If there is no such file.
     pub fn run(&self) -> anyhow::Result<Outcome> {
-        let opened = self.source.open()?;
+        let opened = self.source.open(Reach::Parts)?;
         let path = paths::clean(&self.path)?;
         let proof = prove(&opened, &path)?.to_bytes();
         if self.output.as_os_str() == "-" {
-            std::io::Write::write_all(&mut source::stdout(true)?, &proof)?;
+            std::io::Write::write_all(&mut source::binary_stdout()?, &proof)?;
         } else {
             let shown = self.output.display();
             fs::write(&self.output, &proof)

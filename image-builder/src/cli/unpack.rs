@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::opened::Opened;
+use crate::opened::store::Reach;
 use crate::unpack::{Owners, to_directory, to_tar};
 
 use super::outcome::Outcome;
@@ -45,7 +46,7 @@ impl Unpack {
     /// # Errors
     /// If a chunk cannot be had, or something cannot be made.
     pub fn run(&self) -> anyhow::Result<Outcome> {
-        let opened = self.source.open()?;
+        let opened = self.source.open(Reach::Whole)?;
         if let Some(dir) = &self.target.dir {
             let owners = if self.no_owners { Owners::Mine } else { Owners::Kept };
             let bar = bar::bytes("unpacking", total(&opened));
@@ -68,7 +69,7 @@ impl Unpack {
         let bar = bar::bytes("unpacking", total(opened));
         let progress = |bytes| bar.inc(bytes);
         let sockets = if path.as_os_str() == "-" {
-            let mut out = source::stdout(true)?;
+            let mut out = source::binary_stdout()?;
             let sockets = to_tar(opened, &mut out, progress)?;
             out.flush().context("the tar cannot be written")?;
             sockets

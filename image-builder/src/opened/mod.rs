@@ -7,15 +7,18 @@
 //! ```
 //!
 //! - [`bytes`](mod@bytes): who has the bytes of a data blob, and gives them by range;
+//! - [`choose`](mod@choose), [`store`]: an image in a registry, a layout folder, an archive;
 //! - [`local`]: a bootstrap and a folder of blobs, as `nydus-image` leaves them;
 //! - [`chunks`]: from a chunk to its bytes, never without its digest;
 //! - [`find`]: what a path names in the tree, with symbolic links followed or not.
 
 pub mod bytes;
+pub mod choose;
 pub mod chunks;
 pub mod find;
 pub mod local;
 mod merkle;
+pub mod store;
 
 use std::collections::HashMap;
 use std::io;
@@ -29,6 +32,8 @@ use rafs::{
     RafsError,
 };
 use tree::Tree;
+
+use crate::store::StoreError;
 
 pub use self::bytes::{Blobs, NoBlobs, ReadAt};
 pub use chunks::ChunkReader;
@@ -77,6 +82,30 @@ pub enum OpenError {
         /// What the tree has.
         found: Digest,
     },
+    /// Where the image is says no.
+    #[error(transparent)]
+    Store(Box<StoreError>),
+    /// The bootstrap layer is no tar.
+    #[error("the bootstrap layer {layer} cannot be read")]
+    Layer {
+        /// Which.
+        layer: Digest,
+        /// Why.
+        #[source]
+        error: layer::TarError,
+    },
+    /// The bootstrap layer has no bootstrap.
+    #[error("the layer {0} is marked as the bootstrap's and has no image/image.boot")]
+    NoBootstrap(Digest),
+    /// The merkle root in the manifest is no digest.
+    #[error("the manifest says the merkle root {0:?}, which is no digest")]
+    RootText(String),
+    /// It is an ordinary image.
+    #[error("it is no chunked image; `image-builder convert` makes one of it")]
+    NotChunked,
+    /// There is none, or there are several.
+    #[error("{0}")]
+    Choice(String),
     /// The hashes that travel beside the bootstrap are not the tree's.
     #[error("the merkle tree beside the bootstrap is wrong: {0}")]
     Beside(String),
@@ -96,7 +125,22 @@ impl OpenError {
             Self::Image(error) | Self::Blob { error, .. } => {
                 !matches!(error, RafsError::Unsupported(_))
             }
-            Self::Chunk { .. } | Self::Root { .. } | Self::Beside(_) => true,
+            Self::Store(error) => matches!(
+                &**error,
+                StoreError::OtherDigest { .. }
+                    | StoreError::Document { .. }
+                    | StoreError::NoSuchBlob { .. }
+            ),
+            Self::Layer { error, .. } => match error {
+                layer::TarError::Read(error) => error.kind() == io::ErrorKind::InvalidData,
+                _ => true,
+            },
+            Self::Chunk { .. }
+            | Self::Root { .. }
+            | Self::RootText(_)
+            | Self::NoBootstrap(_)
+            | Self::Beside(_) => true,
+            Self::NotChunked | Self::Choice(_) => false,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::error::StoreError;
 use super::index::{self, add};
 use super::{BlobReader, Document, MANIFEST_LIMIT, NewBlob, Store};
 use crate::oci::{Descriptor, Index};
+use crate::opened::bytes::FilePart;
 use crate::place::Place;
 
 /// A layout folder.
@@ -137,6 +138,11 @@ impl Store for Layout {
 
     fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
         Ok(fs::metadata(self.path(digest)).ok().map(|file| file.len()))
+    }
+
+    fn blob_file(&self, digest: &Digest) -> Result<Option<FilePart>, StoreError> {
+        let part = FilePart::whole(self.open_file(digest)?);
+        part.map(Some).map_err(|error| StoreError::Read { digest: *digest, error })
     }
 
     fn put_blob(&self, blob: &NewBlob) -> Result<(), StoreError> {

@@ -24,6 +24,7 @@ pub use error::StoreError;
 pub use verifying::Verifying;
 
 use crate::oci::{Descriptor, Manifest, Top};
+use crate::opened::bytes::FilePart;
 use crate::place::Place;
 
 /// So long a manifest may be, in bytes: what registries take.
@@ -110,6 +111,16 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// If that cannot be known.
     fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError>;
 
+    /// Where a blob's bytes lie, if they are a part of a file of this machine; unverified, as
+    /// with [`Self::open_blob`].
+    ///
+    /// # Errors
+    /// If they should be there and are not.
+    fn blob_file(&self, digest: &Digest) -> Result<Option<FilePart>, StoreError> {
+        let _ = digest;
+        Ok(None)
+    }
+
     /// Puts a blob.
     ///
     /// # Errors
@@ -136,7 +147,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn put_top(&self, media_type: &str, bytes: &Bytes) -> Result<(), StoreError>;
 }
 
-impl dyn Store {
+impl dyn Store + '_ {
     /// A blob from its beginning to its end, which is an error unless it has the digest and the
     /// length that the descriptor says.
     ///

@@ -54,6 +54,6 @@ pub enum UnpackError {
     )]
     NotRoot,
     /// The tar cannot be written.
-    #[error("the tar cannot be written")]
-    Tar(#[source] layer::WriteError),
+    #[error(transparent)]
+    Tar(layer::WriteError),
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod layout;
 pub(crate) mod mount;
 
 use std::collections::HashMap;
