@@ -12,6 +12,10 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod convert;
+mod merkle_of;
 pub mod oci;
 pub mod place;
 pub mod store;
+
+pub use merkle_of::{describe, merkle_of};

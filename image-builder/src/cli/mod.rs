@@ -1,7 +1,8 @@
 //! The commands. Each has a file: its arguments, and what is called with them.
 
+mod bar;
 mod common;
-mod resolve;
+mod convert;
 
 use std::process::ExitCode;
 
@@ -32,8 +33,8 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say which image a place leads to: its digest, type and platforms
-    Resolve(resolve::ResolveArgs),
+    /// Make a chunked image out of an ordinary one
+    Convert(convert::ConvertArgs),
 }
 
 impl Args {
@@ -41,7 +42,7 @@ impl Args {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let done: anyhow::Result<ExitCode> = match self.command {
-            Command::Resolve(args) => resolve::run(&args),
+            Command::Convert(args) => convert::run(&args),
         };
         match done {
             Ok(code) => code,

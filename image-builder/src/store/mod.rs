@@ -136,7 +136,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn put_top(&self, media_type: &str, bytes: &Bytes) -> Result<(), StoreError>;
 }
 
-impl dyn Store {
+impl dyn Store + '_ {
     /// A blob from its beginning to its end, which is an error unless it has the digest and the
     /// length that the descriptor says.
     ///
