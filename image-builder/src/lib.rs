@@ -6,6 +6,7 @@
 //! - [`place`]: what a command line says of where an image is;
 //! - [`oci`]: manifests, indexes, configs, and the media types and annotations of chunked images;
 //! - [`store`]: registries, layout folders and archives, all read and written alike;
+//! - [`convert`]: layers become data blobs, trees become one bootstrap, both become an image;
 //! - [`opened`]: a chunked image opened for reading, every chunk checked;
 //! - [`mod@check`], [`compare`], [`layers`]: whether it is what it says, and what it was made from;
 //! - [`unpack`], [`export`]: back to a tar or a directory, or to one disk image;
@@ -18,11 +19,13 @@
 pub mod check;
 pub mod cli;
 pub mod compare;
+pub mod convert;
 pub mod diff;
 pub mod export;
 pub mod inspect;
 pub mod layers;
 pub mod ls;
+mod merkle_of;
 pub mod oci;
 pub mod opened;
 pub mod place;
@@ -32,3 +35,5 @@ pub mod store;
 pub mod text;
 pub mod unpack;
 mod zeros;
+
+pub use merkle_of::{describe, merkle_of};

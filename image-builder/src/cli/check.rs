@@ -12,7 +12,7 @@ use crate::opened::store::Reach;
 use crate::text::{Text, size};
 
 use super::outcome::Outcome;
-use super::{bar, source};
+use super::{progress, source};
 
 /// Check that a chunked image is what it says
 ///
@@ -64,7 +64,7 @@ impl Check {
         let opened = self.source.open(Reach::Whole)?;
         let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
         let total = opened.image().blobs.iter().map(|blob| blob.compressed_size);
-        let bar = bar::bytes("checking", total.fold(0, u64::saturating_add));
+        let bar = progress::bytes("checking", total.fold(0, u64::saturating_add));
         let mut findings = check(&opened, self.threads.unwrap_or_else(cpus), &bar)?;
         bar.finish_and_clear();
         if let source::Image::Whole(chunked) = &opened {

@@ -11,7 +11,7 @@ use crate::opened::store::Reach;
 use crate::text::size;
 
 use super::outcome::Outcome;
-use super::{bar, source};
+use super::{progress, source};
 
 /// Write a chunked image as one EROFS disk image that the Linux kernel mounts
 ///
@@ -52,7 +52,7 @@ impl Export {
             format!("{shown} cannot be made; with --force a file that is there is written over")
         })?;
         let chunks = opened.image().chunks.iter().map(|chunk| u64::from(chunk.uncompressed_size));
-        let bar = bar::bytes("exporting", chunks.fold(0, u64::saturating_add));
+        let bar = progress::bytes("exporting", chunks.fold(0, u64::saturating_add));
         let done = block(&opened, &file, |bytes| bar.inc(bytes));
         bar.finish_and_clear();
         let length = done.with_context(|| format!("{shown} is not complete"))?;

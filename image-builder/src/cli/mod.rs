@@ -1,17 +1,18 @@
 //! The commands. Each has a file: its arguments, and what is called with them.
 
-pub mod bar;
+mod bar;
 pub mod cat;
 pub mod check;
 mod common;
+mod convert;
 pub mod diff;
 pub mod export;
 pub mod inspect;
 pub mod ls;
 pub mod outcome;
 pub mod paths;
+mod progress;
 pub mod prove;
-mod resolve;
 pub mod source;
 pub mod stat;
 pub mod unpack;
@@ -45,8 +46,8 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say which image a place leads to: its digest, type and platforms
-    Resolve(resolve::ResolveArgs),
+    /// Make a chunked image out of an ordinary one
+    Convert(Box<convert::ConvertArgs>),
     Check(check::Check),
     Inspect(inspect::Inspect),
     Ls(ls::Ls),
@@ -64,7 +65,7 @@ impl Args {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let done: anyhow::Result<ExitCode> = match self.command {
-            Command::Resolve(args) => resolve::run(&args),
+            Command::Convert(args) => convert::run(&args),
             Command::Check(command) => command.run().map(ExitCode::from),
             Command::Inspect(command) => command.run().map(ExitCode::from),
             Command::Ls(command) => command.run().map(ExitCode::from),

@@ -12,7 +12,7 @@ use crate::opened::store::Reach;
 use crate::unpack::{Owners, to_directory, to_tar};
 
 use super::outcome::Outcome;
-use super::{bar, source};
+use super::{progress, source};
 
 /// Turn a chunked image back into an OCI layer's tar, or a directory
 ///
@@ -49,7 +49,7 @@ impl Unpack {
         let opened = self.source.open(Reach::Whole)?;
         if let Some(dir) = &self.target.dir {
             let owners = if self.no_owners { Owners::Mine } else { Owners::Kept };
-            let bar = bar::bytes("unpacking", total(&opened));
+            let bar = progress::bytes("unpacking", total(&opened));
             let done = to_directory(&opened, dir, owners, |bytes| bar.inc(bytes));
             bar.finish_and_clear();
             let done = done.with_context(|| format!("{} is not complete", dir.display()))?;
@@ -66,7 +66,7 @@ impl Unpack {
     }
 
     fn tar(&self, opened: &Opened, path: &std::path::Path) -> anyhow::Result<u64> {
-        let bar = bar::bytes("unpacking", total(opened));
+        let bar = progress::bytes("unpacking", total(opened));
         let progress = |bytes| bar.inc(bytes);
         let sockets = if path.as_os_str() == "-" {
             let mut out = source::binary_stdout()?;

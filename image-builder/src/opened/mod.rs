@@ -17,7 +17,6 @@ pub mod choose;
 pub mod chunks;
 pub mod find;
 pub mod local;
-mod merkle;
 pub mod store;
 
 use std::collections::HashMap;
@@ -132,7 +131,13 @@ impl OpenError {
                     | StoreError::NoSuchBlob { .. }
             ),
             Self::Layer { error, .. } => match error {
-                layer::TarError::Read(error) => error.kind() == io::ErrorKind::InvalidData,
+                // Decompressors say all of these of bytes that are not theirs.
+                layer::TarError::Read(error) => matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidData
+                        | io::ErrorKind::InvalidInput
+                        | io::ErrorKind::UnexpectedEof
+                ),
                 _ => true,
             },
             Self::Chunk { .. }
@@ -186,7 +191,7 @@ impl Opened {
     pub fn new(parts: Parts) -> Result<Self, OpenError> {
         let bootstrap = Bootstrap::parse(parts.bootstrap.clone())?;
         let image = bootstrap.image()?;
-        let hashes = merkle::hashes(&image)?;
+        let hashes = crate::merkle_of(&image).map_err(odd_chunks)?;
         if let Some(said) = parts.root.filter(|said| *said != hashes.root()) {
             return Err(OpenError::Root { said, found: hashes.root() });
         }
@@ -242,7 +247,7 @@ impl Opened {
     /// # Errors
     /// If a chunk is named that is not there, which opening has ruled out.
     pub fn describe(&self, content: &Content) -> Result<::merkle::FileContent, OpenError> {
-        merkle::describe(&self.image, content)
+        crate::describe(&self.image, content).map_err(odd_chunks)
     }
 
     /// The chunks of a file, in its order.
@@ -324,6 +329,12 @@ impl Opened {
     fn slot(&self, number: u8) -> Result<&Slot, OpenError> {
         self.slots.get(usize::from(number)).ok_or_else(|| gone(BlobId::Inline))
     }
+}
+
+/// Reading the bootstrap has ruled it out.
+fn odd_chunks(_: rafs::WriteError) -> OpenError {
+    let why = "a file has not as many chunks as its length asks for";
+    RafsError::Corrupt { what: "chunk indexes", at: 0, why }.into()
 }
 
 fn gone(blob: BlobId) -> OpenError {
