@@ -52,6 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "dfdaemon",
         &["content", "peer", "registry", "store", "sys", "telemetry", "transport", "web", "wire"],
     ),
+    ("image-builder", &["content", "layer", "merkle", "rafs", "registry", "tree"]),
     ("dfget", &["content", "peer", "registry", "telemetry", "wire"]),
     // What starts the programs for tests; no program uses it.
     (

@@ -1,0 +1,113 @@
+//! One layer: its tree, and its data blob.
+//!
+//! Two threads: one reads, checks, inflates, cuts and hashes; the other compresses, hashes the blob
+//! and writes it. What they do is about the same work. Chunks go from one to the other in order,
+//! so the blob's bytes depend on nothing but the layer and the options: a layer that was converted
+//! once need not be again, whatever lies under it. That is why a chunk that a lower layer has too
+//! is stored again; the bootstrap names the lowest, and nobody fetches the other.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use bytes::Bytes;
+use rafs::write::{BlobOptions, BlobWriter, Finished};
+use rafs::{Content, Encoder};
+use tree::Layer;
+
+use super::budget::Budget;
+use super::chunker::{Chunk, Chunker};
+use super::error::{ChunkingError, ConvertError};
+use super::options::Format;
+use super::progress::{Progress, Watched};
+use super::spool::SpoolFolder;
+use crate::oci::Descriptor;
+use crate::store::{NewBlob, Store};
+
+/// So many small chunks may wait for the other thread; their bytes are in the budget.
+const WAITING: usize = 256;
+
+/// What a layer became.
+#[derive(Clone, Debug)]
+pub(crate) struct Converted {
+    /// Its tree; files name chunks by their number in the blob's list.
+    pub(crate) layer: Layer<Content>,
+    /// Its data blob, unless no file has data.
+    pub(crate) blob: Option<DataBlob>,
+}
+
+/// A data blob, and where it lies.
+#[derive(Clone, Debug)]
+pub(crate) struct DataBlob {
+    pub(crate) finished: Finished,
+    pub(crate) file: Arc<File>,
+}
+
+impl DataBlob {
+    pub(crate) fn new_blob(&self) -> NewBlob {
+        let (digest, length) = (self.finished.digest, self.finished.length);
+        NewBlob { digest, length, file: Arc::clone(&self.file) }
+    }
+}
+
+/// What all layers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) format: Format,
+    pub(crate) reading: layer::Options,
+    pub(crate) budget: Budget,
+    pub(crate) spool: SpoolFolder,
+}
+
+/// Converts a layer of `source`.
+pub(crate) fn convert(
+    source: &dyn Store,
+    from: &Descriptor,
+    shared: &Shared,
+    progress: &Progress,
+) -> Result<Converted, ConvertError> {
+    let digest = from.digest;
+    let mut input = Watched { inner: source.read_blob(from)?, progress };
+    let (send, receive) = sync_channel(WAITING);
+    let mut chunker = Chunker::new(shared.format, &shared.budget, send);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| write(receive, shared));
+        let read = layer::read_layer(&mut input, &shared.reading, |_, data| chunker.take(data));
+        // The other thread ends when no more chunks can come.
+        drop(chunker);
+        let blob = writer.join().map_err(|_| ConvertError::Thread)??;
+        let layer = read.map_err(|error| ConvertError::Layer { digest, error: Box::new(error) })?;
+        // What follows the tar belongs to what the digest says, too.
+        std::io::copy(&mut input, &mut std::io::sink())
+            .map_err(|error| ConvertError::OtherLayer { digest, error })?;
+        Ok(Converted { layer, blob })
+    })
+}
+
+/// Writes the chunks that come to a blob.
+fn write(chunks: Receiver<Chunk<'_>>, shared: &Shared) -> Result<Option<DataBlob>, ChunkingError> {
+    let Format { chunk_size, batch_size, compressor, level, digester } = shared.format;
+    let encoder = || Encoder::new(compressor, digester, level);
+    let (number, contents, inline_bootstrap) = (0, true, false);
+    let options = BlobOptions { number, chunk_size, batch_size, contents, inline_bootstrap };
+    let mut blob = BlobWriter::new(options, encoder()?);
+    let mut alone = encoder()?;
+    let mut spool = shared.spool.file()?;
+    let mut out: Vec<Bytes> = Vec::new();
+    for chunk in chunks {
+        if blob.is_small(chunk.plain.len()) {
+            blob.push_small(&chunk.plain, chunk.digest, &mut out)?;
+        } else {
+            let encoded = alone.compress(chunk.plain, chunk.digest)?;
+            blob.push(encoded, &mut out)?;
+        }
+        spool.append(&mut out)?;
+    }
+    if blob.is_empty() {
+        return Ok(None);
+    }
+    let tail = blob.finish_chunks(&mut out)?;
+    let finished = tail.finish(None, &mut out)?;
+    spool.append(&mut out)?;
+    Ok(Some(DataBlob { finished, file: spool.done() }))
+}

@@ -1,0 +1,28 @@
+//! OCI images to chunked images.
+//!
+//! ```text
+//! layer ─► verify ─► inflate ─► cut, hash ─► compress ─► hash ─► spool file ─► target
+//!                               └─► tree ─► all layers' trees, stacked ─► bootstrap ─► target
+//! ```
+//!
+//! Each layer goes through two threads ([`layer`]), several layers at once. No layer is ever held
+//! or unpacked: what is in memory is the trees, and the chunks on their way, under one budget for
+//! all layers.
+
+mod assemble;
+mod bootstrap;
+mod budget;
+mod chunker;
+mod copy;
+mod error;
+mod image;
+mod layer;
+mod options;
+mod progress;
+mod publish;
+mod spool;
+
+pub use error::{ChunkingError, ConvertError};
+pub use options::{Format, Options, Publish};
+pub use progress::Progress;
+pub use publish::{Report, convert};

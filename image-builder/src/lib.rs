@@ -1,0 +1,39 @@
+//! OCI images to chunked images, and back.
+//!
+//! Synchronous all through: the work is hashing and compressing, in threads of its own. Only
+//! [`store::registry`] has a runtime below it. Read it in this order:
+//!
+//! - [`place`]: what a command line says of where an image is;
+//! - [`oci`]: manifests, indexes, configs, and the media types and annotations of chunked images;
+//! - [`store`]: registries, layout folders and archives, all read and written alike;
+//! - [`convert`]: layers become data blobs, trees become one bootstrap, both become an image;
+//! - [`opened`]: a chunked image opened for reading, every chunk checked;
+//! - [`mod@check`], [`compare`], [`layers`]: whether it is what it says, and what it was made from;
+//! - [`unpack`], [`export`]: back to a tar or a directory, or to one disk image;
+//! - [`inspect`], [`ls`], [`stat`], [`diff`], [`prove`]: what can be asked of it;
+//! - [`text`]: how that is said;
+//! - [`cli`]: the commands, which only say what to do.
+
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod cli;
+pub mod compare;
+pub mod convert;
+pub mod diff;
+pub mod export;
+pub mod inspect;
+pub mod layers;
+pub mod ls;
+mod merkle_of;
+pub mod oci;
+pub mod opened;
+pub mod place;
+pub mod prove;
+pub mod stat;
+pub mod store;
+pub mod text;
+pub mod unpack;
+mod zeros;
+
+pub use merkle_of::{describe, merkle_of};

@@ -1,0 +1,343 @@
+//! A chunked image, opened for reading: its tree, and every chunk as a checked one.
+//!
+//! ```text
+//!   registry, OCI layout, archive ──┐
+//!   bootstrap and a blob folder ────┴──► Opened ──► tree, merkle hashes
+//!                                          └──────► ChunkReader ──► verified bytes
+//! ```
+//!
+//! - [`bytes`](mod@bytes): who has the bytes of a data blob, and gives them by range;
+//! - [`choose`](mod@choose), [`store`]: an image in a registry, a layout folder, an archive;
+//! - [`local`]: a bootstrap and a folder of blobs, as `nydus-image` leaves them;
+//! - [`chunks`]: from a chunk to its bytes, never without its digest;
+//! - [`find`]: what a path names in the tree, with symbolic links followed or not.
+
+pub mod bytes;
+pub mod choose;
+pub mod chunks;
+pub mod find;
+pub mod local;
+pub mod store;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use ::bytes::Bytes;
+use content::Digest;
+use rafs::ci::HEADER_SIZE;
+use rafs::{
+    Blob, BlobId, Bootstrap, ChunkDigest, ChunkId, ChunkInfo, CompressionInfo, Content, Image,
+    RafsError,
+};
+use tree::Tree;
+
+use crate::store::StoreError;
+
+pub use self::bytes::{Blobs, NoBlobs, ReadAt};
+pub use chunks::ChunkReader;
+pub use find::{FindError, Follow};
+
+/// Why an image cannot be opened, or not be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Something could not be read at all.
+    #[error("{what} cannot be read")]
+    Read {
+        /// What.
+        what: String,
+        /// Why not.
+        #[source]
+        error: io::Error,
+    },
+    /// The metadata is not taken.
+    #[error("the image's metadata is wrong")]
+    Image(#[from] RafsError),
+    /// The bytes of a blob, or of its metadata, are not taken.
+    #[error("blob {blob} is wrong")]
+    Blob {
+        /// Which.
+        blob: BlobId,
+        /// Why.
+        #[source]
+        error: RafsError,
+    },
+    /// A chunk's bytes are not what its digest says.
+    #[error("chunk {chunk} of blob {blob} is wrong")]
+    Chunk {
+        /// Which.
+        chunk: ChunkDigest,
+        /// Of which blob.
+        blob: BlobId,
+        /// Why.
+        #[source]
+        error: rafs::ChunkError,
+    },
+    /// The manifest says another root than the tree has.
+    #[error("the manifest says the merkle root {said}, and the tree has {found}")]
+    Root {
+        /// What the annotation says.
+        said: Digest,
+        /// What the tree has.
+        found: Digest,
+    },
+    /// Where the image is says no.
+    #[error(transparent)]
+    Store(Box<StoreError>),
+    /// The bootstrap layer is no tar.
+    #[error("the bootstrap layer {layer} cannot be read")]
+    Layer {
+        /// Which.
+        layer: Digest,
+        /// Why.
+        #[source]
+        error: layer::TarError,
+    },
+    /// The bootstrap layer has no bootstrap.
+    #[error("the layer {0} is marked as the bootstrap's and has no image/image.boot")]
+    NoBootstrap(Digest),
+    /// The merkle root in the manifest is no digest.
+    #[error("the manifest says the merkle root {0:?}, which is no digest")]
+    RootText(String),
+    /// It is an ordinary image.
+    #[error("it is no chunked image; `image-builder convert` makes one of it")]
+    NotChunked,
+    /// There is none, or there are several.
+    #[error("{0}")]
+    Choice(String),
+    /// The hashes that travel beside the bootstrap are not the tree's.
+    #[error("the merkle tree beside the bootstrap is wrong: {0}")]
+    Beside(String),
+}
+
+impl OpenError {
+    pub(crate) fn read(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Read { what: what.to_string(), error }
+    }
+
+    /// Whether the image is at fault: it says one thing and is another. Otherwise something else
+    /// is: a disk, a network, a name that was mistyped.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Self::Read { error, .. } => error.kind() == io::ErrorKind::InvalidData,
+            Self::Image(error) | Self::Blob { error, .. } => {
+                !matches!(error, RafsError::Unsupported(_))
+            }
+            Self::Store(error) => matches!(
+                &**error,
+                StoreError::OtherDigest { .. }
+                    | StoreError::Document { .. }
+                    | StoreError::NoSuchBlob { .. }
+            ),
+            Self::Layer { error, .. } => match error {
+                // Decompressors say all of these of bytes that are not theirs.
+                layer::TarError::Read(error) => matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidData
+                        | io::ErrorKind::InvalidInput
+                        | io::ErrorKind::UnexpectedEof
+                ),
+                _ => true,
+            },
+            Self::Chunk { .. }
+            | Self::Root { .. }
+            | Self::RootText(_)
+            | Self::NoBootstrap(_)
+            | Self::Beside(_) => true,
+            Self::NotChunked | Self::Choice(_) => false,
+        }
+    }
+}
+
+/// What an image is opened from, once somebody found it.
+#[derive(Debug)]
+pub struct Parts {
+    /// The bootstrap.
+    pub bootstrap: Bytes,
+    /// Who has the data blobs.
+    pub blobs: Box<dyn Blobs>,
+    /// The blobs' compression info as files, where it came beside the bootstrap.
+    pub metas: HashMap<Digest, Bytes>,
+    /// The hashes of the tree, where they came beside the bootstrap.
+    pub merkle: Option<Bytes>,
+    /// The root that the manifest says.
+    pub root: Option<Digest>,
+}
+
+/// One blob of an opened image, as far as it was asked for.
+#[derive(Debug, Default)]
+struct Slot {
+    bytes: OnceLock<Arc<dyn ReadAt>>,
+    info: OnceLock<Arc<CompressionInfo>>,
+}
+
+/// A chunked image.
+#[derive(Debug)]
+pub struct Opened {
+    bootstrap: Bootstrap<Bytes>,
+    image: Image,
+    hashes: ::merkle::Hashes,
+    slots: Vec<Slot>,
+    parts: Parts,
+}
+
+impl Opened {
+    /// Reads and checks all metadata, and the merkle root if the manifest says one. No data blob
+    /// is touched.
+    ///
+    /// # Errors
+    /// If the metadata is not that of an image, or of another one than the manifest says.
+    pub fn new(parts: Parts) -> Result<Self, OpenError> {
+        let bootstrap = Bootstrap::parse(parts.bootstrap.clone())?;
+        let image = bootstrap.image()?;
+        let hashes = crate::merkle_of(&image).map_err(odd_chunks)?;
+        if let Some(said) = parts.root.filter(|said| *said != hashes.root()) {
+            return Err(OpenError::Root { said, found: hashes.root() });
+        }
+        if let Some(beside) = &parts.merkle {
+            let told = ::merkle::Hashes::from_bytes(beside, &image.tree);
+            let told = told.map_err(|error| OpenError::Beside(error.to_string()))?;
+            if told != hashes {
+                return Err(OpenError::Beside("a hash is not its file's".to_owned()));
+            }
+        }
+        let slots = image.blobs.iter().map(|_| Slot::default()).collect();
+        Ok(Self { bootstrap, image, hashes, slots, parts })
+    }
+
+    /// The tree.
+    #[must_use]
+    pub const fn tree(&self) -> &Tree<Content> {
+        &self.image.tree
+    }
+
+    /// All of the image's metadata.
+    #[must_use]
+    pub const fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// The bootstrap.
+    #[must_use]
+    pub const fn bootstrap(&self) -> &Bootstrap<Bytes> {
+        &self.bootstrap
+    }
+
+    /// The hash of every inode, and the root.
+    #[must_use]
+    pub const fn hashes(&self) -> &::merkle::Hashes {
+        &self.hashes
+    }
+
+    /// The root that the manifest says, if it says one: then it is that of [`Self::hashes`].
+    #[must_use]
+    pub const fn said_root(&self) -> Option<Digest> {
+        self.parts.root
+    }
+
+    /// Whether the tree's hashes came beside the bootstrap.
+    #[must_use]
+    pub const fn has_merkle_file(&self) -> bool {
+        self.parts.merkle.is_some()
+    }
+
+    /// What a file's content is, for the merkle tree.
+    ///
+    /// # Errors
+    /// If a chunk is named that is not there, which opening has ruled out.
+    pub fn describe(&self, content: &Content) -> Result<::merkle::FileContent, OpenError> {
+        crate::describe(&self.image, content).map_err(odd_chunks)
+    }
+
+    /// The chunks of a file, in its order.
+    pub fn chunks_of<'a>(&'a self, content: &'a Content) -> impl Iterator<Item = &'a ChunkInfo> {
+        content.chunks.iter().filter_map(|id| self.chunk(*id))
+    }
+
+    /// A chunk by its place in the table.
+    #[must_use]
+    pub fn chunk(&self, id: ChunkId) -> Option<&ChunkInfo> {
+        self.image.chunks.get(id.0 as usize)
+    }
+
+    /// What the image knows of blob `number`.
+    ///
+    /// # Errors
+    /// If there is no such blob, which opening has ruled out for chunks.
+    pub fn blob(&self, number: u8) -> Result<&Blob, OpenError> {
+        let missing =
+            RafsError::Corrupt { what: "blob table", at: 0, why: "there is no such blob" };
+        Ok(self.image.blobs.get(usize::from(number)).ok_or(missing)?)
+    }
+
+    /// The bytes of blob `number`.
+    ///
+    /// # Errors
+    /// If nobody has them.
+    pub fn bytes_of(&self, number: u8) -> Result<&Arc<dyn ReadAt>, OpenError> {
+        let blob = self.blob(number)?;
+        let slot = self.slot(number)?;
+        if slot.bytes.get().is_none() {
+            let opened = self.parts.blobs.open(blob.id);
+            let opened = opened.map_err(OpenError::read(format_args!("blob {}", blob.id)))?;
+            // Whoever was faster has opened the same.
+            let _ = slot.bytes.set(opened);
+        }
+        slot.bytes.get().ok_or_else(|| gone(blob.id))
+    }
+
+    /// The compression info of blob `number`: from beside the bootstrap, or from the blob.
+    ///
+    /// # Errors
+    /// If it cannot be had, or is another blob's.
+    pub fn info_of(&self, number: u8) -> Result<&Arc<CompressionInfo>, OpenError> {
+        let blob = self.blob(number)?;
+        let slot = self.slot(number)?;
+        if slot.info.get().is_none() {
+            let beside = match blob.id {
+                BlobId::Digest(id) => self.parts.metas.get(&id),
+                BlobId::Inline => None,
+            };
+            let info = match beside {
+                Some(file) => CompressionInfo::from_file(blob, file),
+                None => CompressionInfo::from_blob(blob, &self.stored_info(number)?),
+            };
+            let info = info.map_err(|error| OpenError::Blob { blob: blob.id, error })?;
+            let _ = slot.info.set(Arc::new(info));
+        }
+        slot.info.get().ok_or_else(|| gone(blob.id))
+    }
+
+    /// Whether a blob's compression info came beside the bootstrap.
+    #[must_use]
+    pub fn has_info_beside(&self, blob: &Blob) -> bool {
+        matches!(blob.id, BlobId::Digest(id) if self.parts.metas.contains_key(&id))
+    }
+
+    /// The compression info with its header, as the blob has it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn stored_info(&self, number: u8) -> Result<Bytes, OpenError> {
+        let blob = self.blob(number)?;
+        let length = blob.ci.compressed_size.saturating_add(HEADER_SIZE);
+        let stored = self.bytes_of(number)?.read_at(blob.ci.offset, length);
+        stored.map_err(OpenError::read(format_args!("the chunk information of blob {}", blob.id)))
+    }
+
+    fn slot(&self, number: u8) -> Result<&Slot, OpenError> {
+        self.slots.get(usize::from(number)).ok_or_else(|| gone(BlobId::Inline))
+    }
+}
+
+/// Reading the bootstrap has ruled it out.
+fn odd_chunks(_: rafs::WriteError) -> OpenError {
+    let why = "a file has not as many chunks as its length asks for";
+    RafsError::Corrupt { what: "chunk indexes", at: 0, why }.into()
+}
+
+fn gone(blob: BlobId) -> OpenError {
+    let error = RafsError::Corrupt { what: "blob table", at: 0, why: "there is no such blob" };
+    OpenError::Blob { blob, error }
+}

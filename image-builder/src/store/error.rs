@@ -1,0 +1,111 @@
+//! Why an image cannot be read or written.
+
+use std::io;
+use std::path::PathBuf;
+
+use content::Digest;
+
+use crate::oci::TopError;
+
+/// Why an image cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file says no.
+    #[error("{path}: {error}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What it says.
+        error: io::Error,
+    },
+    /// A blob cannot be read to its end.
+    #[error("blob {digest} cannot be read: {error}")]
+    Read {
+        /// Which.
+        digest: Digest,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is no OCI layout.
+    #[error("{path} is no OCI layout: it has no index.json that can be read", path = .0.display())]
+    NoLayout(PathBuf),
+    /// Archives come later.
+    #[error("archives cannot be opened yet")]
+    Archive,
+    /// There is no image of that name.
+    #[error("{place} has no image `{tag}`; it has: {there}")]
+    NoSuchTag {
+        /// Where.
+        place: String,
+        /// What was asked for.
+        tag: String,
+        /// What is there.
+        there: String,
+    },
+    /// There are several images, and none was named.
+    #[error("{place} has several images, name one of them behind a colon: {there}")]
+    WhichTag {
+        /// Where.
+        place: String,
+        /// What is there.
+        there: String,
+    },
+    /// There is no image at all.
+    #[error("{0} has no image")]
+    Empty(String),
+    /// There is no such blob.
+    #[error("there is no blob {digest} in {place}")]
+    NoSuchBlob {
+        /// Which.
+        digest: Digest,
+        /// Where.
+        place: String,
+    },
+    /// It is longer than it may be.
+    #[error("{digest} has {length} bytes, and {limit} are the most that are taken")]
+    TooLong {
+        /// Which.
+        digest: Digest,
+        /// Its length.
+        length: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A manifest or index cannot be understood.
+    #[error("{what}: {error}")]
+    Document {
+        /// Which.
+        what: String,
+        /// Why.
+        error: TopError,
+    },
+    /// It has another digest than it should.
+    #[error("{expected} was asked for, and what is there is {actual}")]
+    OtherDigest {
+        /// What was asked for.
+        expected: Digest,
+        /// What is there.
+        actual: Digest,
+    },
+    /// A registry's tag is written to, not a digest.
+    #[error("an image is written under a tag, and {0} names a digest: write HOST/REPOSITORY:TAG")]
+    NoTag(String),
+    /// How registries are reached makes no sense.
+    #[error("the registry cannot be reached so: {0}")]
+    Config(#[from] registry::ConfigError),
+    /// A registry says no.
+    #[error("{place}: {error}")]
+    Registry {
+        /// Where.
+        place: String,
+        /// What it says.
+        error: registry::Error,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |error| Self::File { path, error }
+    }
+}

@@ -1,0 +1,252 @@
+//! An image in a registry.
+
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use content::Digest;
+use registry::{
+    BlobStream, Caller, CredentialsConfig, Error, ManifestMethod, ManifestRequest, Reference,
+    Registries, RegistriesConfig, RegistryConfig, Repository, Span,
+};
+use tokio::sync::mpsc;
+
+use super::error::StoreError;
+use super::{Access, BlobReader, Document, NewBlob, Store};
+use crate::place::Place;
+
+/// So many parts of a blob may wait to be read; each is at most some hundred kilobytes.
+const AHEAD: usize = 4;
+
+/// The threads that talk with the network.
+#[derive(Debug)]
+pub struct Runtime(Option<tokio::runtime::Runtime>);
+
+impl Runtime {
+    pub(crate) fn new() -> io::Result<Self> {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(2).thread_name("network").enable_all().build().map(|r| Self(Some(r)))
+    }
+
+    fn get(&self) -> Option<&tokio::runtime::Runtime> {
+        self.0.as_ref()
+    }
+}
+
+/// Nobody waits for the network when nothing is wanted of it any more.
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// An image in a registry.
+#[derive(Debug)]
+pub struct Registry {
+    place: Place,
+    repository: Repository,
+    reference: Reference,
+    registries: Registries,
+    runtime: Arc<Runtime>,
+}
+
+impl Registry {
+    pub(crate) fn new(
+        place: &Place,
+        access: &Access,
+        runtime: Arc<Runtime>,
+    ) -> Result<Self, StoreError> {
+        let Place::Registry { repository, reference } = place else {
+            return Err(StoreError::Empty(place.to_string()));
+        };
+        let host = repository.registry();
+        let site = RegistryConfig {
+            http: access.plain_http || is_here(host),
+            ca: access.ca.clone(),
+            // Whoever runs this program may go wherever the program does.
+            allow_private: true,
+            allow_loopback: true,
+            credentials: docker_config(access).map(|file| CredentialsConfig {
+                docker_config: Some(file),
+                ..CredentialsConfig::default()
+            }),
+            ..RegistryConfig::new(host)
+        };
+        let config = RegistriesConfig { registry: vec![site], ..RegistriesConfig::default() };
+        Ok(Self {
+            place: place.clone(),
+            repository: repository.clone(),
+            reference: reference.clone(),
+            registries: Registries::new(config)?,
+            runtime,
+        })
+    }
+
+    /// Waits for the network.
+    fn wait<T>(&self, what: impl Future<Output = Result<T, Error>>) -> Result<T, StoreError> {
+        let runtime =
+            self.runtime.get().ok_or_else(|| StoreError::Empty(self.place.to_string()))?;
+        runtime.block_on(what).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: Error) -> StoreError {
+        StoreError::Registry { place: self.place.to_string(), error }
+    }
+
+    fn get(&self, reference: &Reference) -> Result<Document, StoreError> {
+        let request = ManifestRequest {
+            method: ManifestMethod::Get,
+            accept: Vec::new(),
+            if_none_match: None,
+        };
+        let asked = self.registries.manifest(&self.repository, reference, &request, &Caller::Own);
+        let answer = self.wait(asked)?;
+        Document::new(answer.body.unwrap_or_default(), Some(&answer.media_type))
+            .map_err(|error| StoreError::Document { what: self.place.to_string(), error })
+    }
+
+    fn put(&self, reference: &Reference, kind: &str, bytes: &Bytes) -> Result<(), StoreError> {
+        let put = self.registries.put_manifest(&self.repository, reference, kind, bytes.clone());
+        self.wait(put).map(|_| ())
+    }
+}
+
+/// Whether the registry is on this machine: docker and podman speak plain HTTP with it too.
+fn is_here(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let loopback = |ip: std::net::IpAddr| ip.is_loopback();
+    name == "localhost" || name.trim_matches(['[', ']']).parse().is_ok_and(loopback)
+}
+
+fn docker_config(access: &Access) -> Option<PathBuf> {
+    if access.docker_config.is_some() {
+        return access.docker_config.clone();
+    }
+    let from =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let file = from("REGISTRY_AUTH_FILE")
+        .or_else(|| from("DOCKER_CONFIG").map(|folder| folder.join("config.json")))
+        .or_else(|| from("HOME").map(|home| home.join(".docker/config.json")))?;
+    file.is_file().then_some(file)
+}
+
+impl Store for Registry {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn top(&self) -> Result<Document, StoreError> {
+        self.get(&self.reference)
+    }
+
+    fn document(&self, digest: &Digest) -> Result<Document, StoreError> {
+        self.get(&Reference::Digest(*digest))
+    }
+
+    fn open_blob(&self, digest: &Digest, range: Range<u64>) -> Result<BlobReader, StoreError> {
+        if range.is_empty() {
+            return Ok(Box::new(io::empty()));
+        }
+        let span = Span::from(range);
+        let stream = self.registries.open_blob(&self.repository, digest, span, &Caller::Own);
+        let stream = self.wait(stream)?;
+        let (send, receive) = mpsc::channel(AHEAD);
+        if let Some(runtime) = self.runtime.get() {
+            runtime.spawn(pump(stream, send));
+        }
+        let runtime = Arc::clone(&self.runtime);
+        Ok(Box::new(Received { receive, part: Bytes::new(), _runtime: runtime }))
+    }
+
+    fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        let asked = self.registries.blob_head(&self.repository, digest, &Caller::Own);
+        match self.wait(asked) {
+            Ok(blob) => Ok(Some(blob.length)),
+            Err(StoreError::Registry { error: Error::Refused(said), .. }) if said.status == 404 => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn put_blob(&self, blob: &NewBlob) -> Result<(), StoreError> {
+        if self.blob_length(&blob.digest)?.is_some() {
+            return Ok(());
+        }
+        let (digest, length) = (&blob.digest, blob.length);
+        self.wait(self.registries.push_blob(&self.repository, digest, &blob.file, length))
+    }
+
+    fn mount_blob(&self, digest: &Digest, from: &Place) -> Result<bool, StoreError> {
+        let Place::Registry { repository, .. } = from else { return Ok(false) };
+        if repository.registry() != self.repository.registry() {
+            return Ok(false);
+        }
+        if *repository == self.repository || self.blob_length(digest)?.is_some() {
+            return Ok(true);
+        }
+        self.wait(self.registries.mount_blob(&self.repository, digest, repository))
+    }
+
+    fn put_document(&self, media_type: &str, bytes: &Bytes) -> Result<(), StoreError> {
+        self.put(&Reference::Digest(Digest::of(bytes)), media_type, bytes)
+    }
+
+    fn put_top(&self, media_type: &str, bytes: &Bytes) -> Result<(), StoreError> {
+        if matches!(self.reference, Reference::Digest(_)) {
+            return Err(StoreError::NoTag(self.place.to_string()));
+        }
+        self.put(&self.reference, media_type, bytes)
+    }
+}
+
+/// Hands a blob's parts over until there are no more, or nobody takes them.
+async fn pump(mut stream: BlobStream, send: mpsc::Sender<Result<Bytes, Error>>) {
+    while let Some(part) = stream.next().await {
+        let failed = part.is_err();
+        if send.send(part).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// A blob that comes from the network.
+struct Received {
+    receive: mpsc::Receiver<Result<Bytes, Error>>,
+    part: Bytes,
+    /// The network runs as long as somebody reads.
+    _runtime: Arc<Runtime>,
+}
+
+impl Read for Received {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.part.is_empty() {
+            match self.receive.blocking_recv() {
+                Some(part) => self.part = part.map_err(io::Error::other)?,
+                None => return Ok(0),
+            }
+        }
+        let length = self.part.len().min(buffer.len());
+        self.part.copy_to_slice(buffer.get_mut(..length).unwrap_or_default());
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_registries_on_this_machine_are_spoken_to_in_clear() {
+        for here in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.1.2.3", "[::1]:5000"] {
+            assert!(is_here(here), "{here}");
+        }
+        for there in ["docker.io", "10.0.0.1:5000", "localhost.example", "127.0.0.1.example:1"] {
+            assert!(!is_here(there), "{there}");
+        }
+    }
+}
