@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
-mod support;
+mod trees;
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,8 +11,8 @@ use std::os::unix::fs::MetadataExt;
 use image_builder::opened::{NoBlobs, Opened, Parts};
 use image_builder::unpack::{Owners, to_directory};
 use rafs::{ChunkSize, Compressor, Content, Digester, Image};
-use support::{is_root, scan};
 use tree::{Device, Inode, InodeId, Meta, Mode, Name, Path, Time, Tree};
+use trees::{is_root, scan};
 
 /// An image of files without bytes.
 fn opened(tree: Tree<Content>) -> Opened {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
-mod support;
+mod trees;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -11,8 +11,8 @@ use std::process::{Command, Output};
 use image_builder::layers;
 use layer::Options;
 use rafs::{ChunkSize, Digester};
-use support::samples;
 use testbed::Bed;
+use trees::samples;
 
 fn builder(args: &[&str], at: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_image-builder"));
