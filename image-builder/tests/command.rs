@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
-mod support;
+mod trees;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,8 +11,8 @@ use std::process::{Command, Output};
 
 use image_builder::opened::local::{self, BlobsAt};
 use serde_json::Value;
-use support::layout::{self, Wrong};
-use support::{bootstrap, samples};
+use trees::layout::{self, Wrong};
+use trees::{bootstrap, samples};
 
 fn run<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Output {
     Command::new(env!("CARGO_BIN_EXE_image-builder")).args(args).output().unwrap()

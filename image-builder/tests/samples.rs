@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
-mod support;
+mod trees;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use image_builder::opened::{Follow, Opened, find};
 use image_builder::prove;
 use image_builder::unpack::{Owners, to_directory, to_tar};
 use layer::Options;
-use support::{SAMPLES, bootstrap, differences, is_root, samples, scan};
 use tree::{Inode, InodeId, Meta, Path as TreePath, Time, Tree};
+use trees::{SAMPLES, bootstrap, differences, is_root, samples, scan};
 
 /// All samples, opened.
 fn each(test: impl Fn(&str, &Path, &Opened)) {
@@ -165,7 +165,7 @@ fn the_kernel_mounts_what_is_exported() {
         assert_eq!(file.metadata().unwrap().len(), length);
         let mount = folder.path().join(format!("{name}.mount"));
         fs::create_dir(&mount).unwrap();
-        let Some(_mounted) = support::mount::erofs(&disk, &mount) else { return };
+        let Some(_mounted) = trees::mount::erofs(&disk, &mount) else { return };
         let unpacked = folder.path().join(name);
         to_directory(opened, &unpacked, Owners::Kept, |_| ()).unwrap();
         let told = few(differences(&scan(&unpacked), &scan(&mount)));

@@ -3,15 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
-mod support;
+mod trees;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{Whole, differences, is_root, scan};
 use tree::{InodeId, Tree};
+use trees::{Whole, differences, is_root, scan};
 
 fn run(program: &str, args: &[&str], at: &Path) {
     let output = Command::new(program).args(args).current_dir(at).output().unwrap();
@@ -157,7 +157,7 @@ fn what_is_unpacked_is_what_umoci_unpacks() {
     // And the kernel, of the disk image.
     builder(&["export", "--block", "oci:chunked:v1", "-o", "disk"], at);
     fs::create_dir(at.join("mount")).unwrap();
-    if let Some(_mounted) = support::mount::erofs(&at.join("disk"), &at.join("mount")) {
+    if let Some(_mounted) = trees::mount::erofs(&at.join("disk"), &at.join("mount")) {
         let told = differences(&found, &scan(&at.join("mount")));
         assert_eq!(told.iter().take(20).collect::<Vec<_>>(), Vec::<&String>::new());
     }

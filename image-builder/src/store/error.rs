@@ -29,9 +29,30 @@ pub enum StoreError {
     /// It is no OCI layout.
     #[error("{path} is no OCI layout: it has no index.json that can be read", path = .0.display())]
     NoLayout(PathBuf),
-    /// Archives come later.
-    #[error("archives cannot be opened yet")]
-    Archive,
+    /// It is a tar, but of something else.
+    #[error("{path} has neither index.json nor manifest.json: it is no image", path = .0.display())]
+    NoArchive(PathBuf),
+    /// An archive names a file that it does not have.
+    #[error("{path} has no {what}, which its manifest.json names", path = path.display())]
+    MissingMember {
+        /// What is missing.
+        what: String,
+        /// The archive.
+        path: PathBuf,
+    },
+    /// A file of an archive is longer than it may be.
+    #[error("{what} has {length} bytes, and {limit} are the most that are taken")]
+    LongMember {
+        /// Which.
+        what: String,
+        /// Its length.
+        length: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// What is read is not written to.
+    #[error("{0} was opened to be read")]
+    ReadOnly(String),
     /// There is no image of that name.
     #[error("{place} has no image `{tag}`; it has: {there}")]
     NoSuchTag {

@@ -101,7 +101,7 @@ impl Layout {
     }
 }
 
-fn readable() -> fs::Permissions {
+pub(super) fn readable() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o644)
 }
 

@@ -4,9 +4,12 @@
 //! that is read whole has it at its end ([`Store::read_blob`]). A part of a blob has none; its
 //! chunks have.
 
+pub mod archive;
+mod docker;
 mod error;
 mod index;
 pub mod layout;
+mod members;
 pub mod registry;
 mod verifying;
 
@@ -209,7 +212,7 @@ impl Client {
         Ok(match place {
             Place::Registry { .. } => self.registry(place)?,
             Place::Layout { .. } => Arc::new(layout::Layout::open(place)?),
-            Place::Archive { .. } => return Err(StoreError::Archive),
+            Place::Archive { .. } => Arc::new(archive::ReadArchive::open(place)?),
         })
     }
 
@@ -221,7 +224,7 @@ impl Client {
         Ok(match place {
             Place::Registry { .. } => self.registry(place)?,
             Place::Layout { .. } => Arc::new(layout::Layout::create(place)?),
-            Place::Archive { .. } => return Err(StoreError::Archive),
+            Place::Archive { .. } => Arc::new(archive::NewArchive::create(place)?),
         })
     }
 
@@ -231,18 +234,25 @@ impl Client {
 }
 
 /// Reads a new blob's bytes, wherever others stand in the file.
-pub(crate) fn spooled(blob: &NewBlob) -> Spooled<'_> {
-    Spooled { file: &blob.file, at: 0, left: blob.length }
+pub(crate) fn spooled(blob: &NewBlob) -> Spooled {
+    Spooled::part(blob, 0..blob.length)
 }
 
-/// A spooled blob's bytes.
-pub(crate) struct Spooled<'a> {
-    file: &'a File,
+/// A part of a spooled blob's bytes.
+pub(crate) struct Spooled {
+    file: Arc<File>,
     at: u64,
     left: u64,
 }
 
-impl Read for Spooled<'_> {
+impl Spooled {
+    pub(crate) fn part(blob: &NewBlob, range: Range<u64>) -> Self {
+        let left = range.end.min(blob.length).saturating_sub(range.start);
+        Self { file: Arc::clone(&blob.file), at: range.start, left }
+    }
+}
+
+impl Read for Spooled {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         use std::os::unix::fs::FileExt;
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());

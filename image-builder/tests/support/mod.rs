@@ -1,169 +1,181 @@
-//! What the tests share: a directory on disk as a tree, and the samples.
+//! Images of known files, and chunked images looked at without the code that is tested.
 
-#![allow(dead_code, reason = "each test uses a part")]
+#![allow(dead_code, reason = "each test uses another part")]
 
-pub(crate) mod layout;
-pub(crate) mod mount;
-
-use std::collections::HashMap;
-use std::ffi::{CString, OsStr};
+use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use bytes::Bytes;
 use content::Digest;
-use image_builder::compare::{Judge, compare};
-use tree::{Device, Inode, InodeId, Meta, Mode, Name, Time, Tree};
+use image_builder::oci::{Descriptor, Manifest, annotation, media_type};
+use image_builder::store::{Access, Client, Store};
+use layer::read_layer;
+use rafs::ci::{CompressionInfo, Location};
+use rafs::{Bootstrap, Content, Decoder, Image};
+use serde_json::json;
+use tree::{Kind, Layer, Tree};
 
-/// A file's length, and the digest of its bytes.
-pub(crate) type Whole = (u64, Digest);
+pub(crate) mod files;
 
-pub(crate) struct SameBytes;
+/// What a file has.
+pub(crate) type Files = Tree<Vec<u8>>;
 
-impl Judge<Whole, Whole> for SameBytes {
-    fn same_content(&mut self, a: &Whole, b: &Whole) -> bool {
-        a == b
-    }
+/// A client as the program has one.
+pub(crate) fn client() -> Client {
+    Client::new(Access::default()).unwrap()
 }
 
-pub(crate) struct SameHashes;
-
-impl Judge<image_builder::layers::Hashed, image_builder::layers::Hashed> for SameHashes {
-    fn same_content(
-        &mut self,
-        a: &image_builder::layers::Hashed,
-        b: &image_builder::layers::Hashed,
-    ) -> bool {
-        a == b
-    }
+/// The tar of what `arguments` of GNU tar name.
+pub(crate) fn tar(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new("tar").args(["--create", "--file=-"]).args(arguments).output();
+    let output = output.expect("GNU tar");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }
 
-/// What differs, in words.
-pub(crate) fn differences(a: &Tree<Whole>, b: &Tree<Whole>) -> Vec<String> {
-    compare(a, b, &mut SameBytes).iter().map(ToString::to_string).collect()
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
 }
 
-fn xattrs(path: &Path) -> std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
-    let mut list = vec![0_u8; 70_000];
-    let length = rustix::fs::llistxattr(path, &mut list).unwrap();
-    let names = list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
-    names
-        .map(|name| {
-            let mut value = vec![0_u8; 70_000];
-            let c_name = CString::new(name).unwrap();
-            let length = rustix::fs::lgetxattr(path, c_name.as_c_str(), &mut value).unwrap();
-            (name.to_vec(), value[..length].to_vec())
-        })
-        .collect()
-}
-
-fn meta(path: &Path) -> (fs::Metadata, Meta) {
-    let stat = fs::symlink_metadata(path).unwrap();
-    let meta = Meta {
-        mode: Mode::new(u16::try_from(stat.mode() & 0o7777).unwrap()),
-        uid: stat.uid(),
-        gid: stat.gid(),
-        mtime: Time::new(stat.mtime(), u32::try_from(stat.mtime_nsec()).unwrap()).unwrap(),
-        xattrs: xattrs(path),
+/// Writes an OCI layout with one image of these layers, named `v1`.
+pub(crate) fn layout(folder: &Path, layers: &[Vec<u8>]) -> Descriptor {
+    let blobs = folder.join("blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    let put = |kind: &str, bytes: &[u8]| {
+        let descriptor = Descriptor::of(kind, bytes);
+        fs::write(blobs.join(descriptor.digest.to_hex()), bytes).unwrap();
+        descriptor
     };
-    (stat, meta)
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": {"Env": ["A=b"]},
+        "rootfs": {"type": "layers", "diff_ids": []},
+        "history": [{"created_by": "somebody"}],
+    });
+    let config = put(media_type::OCI_CONFIG, config.to_string().as_bytes());
+    let layers: Vec<_> =
+        layers.iter().map(|layer| put(media_type::OCI_LAYER_GZIP, layer)).collect();
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": config, "layers": layers,
+    });
+    let manifest = put(media_type::OCI_MANIFEST, manifest.to_string().as_bytes());
+    let named = manifest.clone().annotated(annotation::REF_NAME, "v1");
+    let index = json!({"schemaVersion": 2, "manifests": [named]});
+    fs::write(folder.join("index.json"), index.to_string()).unwrap();
+    fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    manifest
 }
 
-/// What is on disk under `root`, as a tree.
-pub(crate) fn scan(root: &Path) -> Tree<Whole> {
-    let mut tree = Tree::new(meta(root).1);
-    let mut links: HashMap<(u64, u64), InodeId> = HashMap::new();
-    let mut pending = vec![(root.to_owned(), InodeId::ROOT)];
-    while let Some((folder, parent)) = pending.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = Name::new(path.file_name().map(OsStr::as_bytes).unwrap()).unwrap();
-            let (stat, meta) = meta(&path);
-            if let Some(id) = links.get(&(stat.dev(), stat.ino())) {
-                tree.link(parent, name, *id).unwrap();
-                continue;
-            }
-            let number = stat.rdev();
-            let device =
-                Device { major: rustix::fs::major(number), minor: rustix::fs::minor(number) };
-            let kind = stat.file_type();
-            let inode = if kind.is_dir() {
-                Inode::directory(meta)
-            } else if kind.is_symlink() {
-                Inode::symlink(meta, fs::read_link(&path).unwrap().as_os_str().as_bytes())
-            } else if kind.is_fifo() {
-                Inode::fifo(meta)
-            } else if kind.is_socket() {
-                Inode::socket(meta)
-            } else if kind.is_char_device() {
-                Inode::char_device(meta, device)
-            } else if kind.is_block_device() {
-                Inode::block_device(meta, device)
-            } else {
-                let mut file = fs::File::open(&path).unwrap();
-                let mut hasher = HashWriter(content::BlobHasher::new());
-                std::io::copy(&mut file, &mut hasher).unwrap();
-                Inode::file(meta, (stat.len(), hasher.0.finish()))
-            };
-            let id = tree.insert(parent, name, inode).unwrap();
-            if kind.is_dir() {
-                pending.push((path, id));
-            } else if stat.nlink() > 1 {
-                links.insert((stat.dev(), stat.ino()), id);
-            }
-        }
+/// What the layers make, by `crates/layer` and `crates/tree` alone.
+pub(crate) fn expected(layers: &[Vec<u8>]) -> Files {
+    let mut tree = Tree::default();
+    for bytes in layers {
+        let layer: Layer<Vec<u8>> =
+            read_layer(&bytes[..], &layer::Options::default(), |_, data| {
+                let mut bytes = Vec::new();
+                data.read_to_end(&mut bytes).map(|_| bytes)
+            })
+            .unwrap();
+        tree = tree::stack(tree, layer).unwrap();
     }
     tree
 }
 
-struct HashWriter(content::BlobHasher);
-
-impl std::io::Write for HashWriter {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// A chunked image, read back.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) manifest: Manifest,
+    pub(crate) image: Image,
+    pub(crate) merkle: Vec<u8>,
+    pub(crate) files: Files,
 }
 
-/// Where the samples of `nydus-image` are; says aloud that there are none, and fails in CI.
-pub(crate) fn samples() -> Option<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let found = here.ancestors().map(|at| at.join("shared/samples")).find(|at| at.is_dir());
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "CI must have the samples");
-        eprintln!("SKIPPED: no samples beside the checkout");
-    }
-    found
+/// Opens the image of `manifest`, and reads every file with every digest checked.
+pub(crate) fn open(store: &dyn Store, manifest: &Manifest) -> Opened {
+    let layer = manifest.bootstrap().expect("a bootstrap layer");
+    let packed = store.whole_blob(layer, 1 << 30).unwrap();
+    let mut members = BTreeMap::new();
+    read_layer(&packed[..], &layer::Options::default(), |member, data| {
+        let mut bytes = Vec::new();
+        data.read_to_end(&mut bytes)?;
+        members.insert(String::from_utf8(member.path.clone()).unwrap(), bytes);
+        Ok::<_, std::io::Error>(())
+    })
+    .unwrap();
+    let bootstrap = Bootstrap::parse(members["image/image.boot"].clone()).unwrap();
+    bootstrap.check().unwrap();
+    let image = bootstrap.image().unwrap();
+    let blobs: Vec<(Bytes, CompressionInfo)> = image
+        .blobs
+        .iter()
+        .zip(&manifest.layers)
+        .map(|(blob, layer)| {
+            assert!(layer.is_data_blob());
+            assert_eq!(blob.id.to_string(), layer.digest.to_string());
+            let meta = &members[&format!("image/{}.blob.meta", layer.digest.to_hex())];
+            let bytes = store.whole_blob(layer, 1 << 30).unwrap();
+            (bytes, CompressionInfo::from_file(blob, meta).unwrap())
+        })
+        .collect();
+    let read = |_, content: Content| Ok::<_, ()>(content_of(&image, &blobs, &content));
+    let files = image.tree.clone().try_map(read).unwrap();
+    let merkle = members.remove("image/image.merkle").unwrap();
+    Opened { manifest: manifest.clone(), image, merkle, files }
 }
 
-pub(crate) const SAMPLES: [&str; 6] = [
-    "zstd-blake3",
-    "zstd-sha256-toc",
-    "lz4-sha256",
-    "none-blake3-64k",
-    "zstd-batch-blake3",
-    "tar-inline-toc",
-];
-
-/// The file that has a sample's bootstrap.
-pub(crate) fn bootstrap(sample: &Path) -> PathBuf {
-    let own = sample.join("bootstrap");
-    if own.is_file() {
-        return own;
+fn content_of(image: &Image, blobs: &[(Bytes, CompressionInfo)], content: &Content) -> Vec<u8> {
+    let mut decoder = Decoder::new();
+    let mut out = Vec::new();
+    for id in &content.chunks {
+        let info = &image.chunks[id.0 as usize];
+        let (blob, meta) = &blobs[usize::from(info.blob)];
+        let part = |offset: u64, size: u32| {
+            let begin = usize::try_from(offset).unwrap();
+            blob.slice(begin..begin + size as usize)
+        };
+        let (compressor, digester) = (image.compressor, image.digester);
+        let chunk = match meta.locate(info).unwrap() {
+            Location::Alone { offset, size } => {
+                decoder.open(info, compressor, digester, &part(offset, size)).unwrap()
+            }
+            Location::Batched { batch, at } => decoder
+                .open_batch(&batch, compressor, &part(batch.offset, batch.compressed_size))
+                .unwrap()
+                .chunk(info, digester, at)
+                .unwrap(),
+        };
+        out.extend_from_slice(chunk.bytes());
     }
-    fs::read_dir(sample.join("blobs")).unwrap().next().unwrap().unwrap().path()
+    assert_eq!(out.len() as u64, content.size);
+    out
 }
 
-/// Whether files of all kinds can be made here; says aloud if not.
-pub(crate) fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("SKIPPED: this needs root");
+/// Every name with all that is known of it; hard links by the first name of their inode.
+pub(crate) fn listed(tree: &Files) -> Vec<String> {
+    let mut first = BTreeMap::new();
+    let mut walk = tree.walk();
+    let mut lines = Vec::new();
+    while let Some(visit) = walk.next() {
+        let path = walk.path().to_string();
+        let same = first.entry(visit.id).or_insert_with(|| path.clone()).clone();
+        let kind = match visit.inode.kind() {
+            Kind::Directory(_) => "directory".to_owned(),
+            Kind::File(bytes) => format!("file {} {}", bytes.len(), Digest::of(bytes)),
+            other => format!("{other:?}"),
+        };
+        let meta = &visit.inode.meta;
+        lines.push(format!("{path} = {same} {kind} links {} {meta:?}", visit.inode.links()));
     }
-    root
+    lines
+}
+
+/// A scratch folder.
+pub(crate) fn scratch() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    (folder, path)
 }

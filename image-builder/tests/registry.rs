@@ -1,0 +1,84 @@
+//! A chunked image in a real registry: pushed, checked whole, and read in parts.
+
+#![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
+
+mod trees;
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use image_builder::layers;
+use layer::Options;
+use rafs::{ChunkSize, Digester};
+use testbed::Bed;
+use trees::samples;
+
+fn builder(args: &[&str], at: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_image-builder"));
+    let output = command.args(args).current_dir(at).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {said}{}", String::from_utf8_lossy(&output.stdout));
+    output
+}
+
+fn umoci(args: &[&str], at: &Path) {
+    assert!(Command::new("umoci").args(args).current_dir(at).status().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_in_a_registry_is_checked_whole_and_read_in_parts() {
+    let Some(samples) = samples() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let tar = File::create(at.join("tree.tar")).unwrap();
+    let source = samples.join("tree.tar.zst");
+    let done = Command::new("zstd").arg("-dc").arg(&source).stdout(tar).status().unwrap();
+    assert!(done.success());
+    umoci(&["init", "--layout", "oci"], at);
+    umoci(&["new", "--image", "oci:v1"], at);
+    umoci(&["raw", "add-layer", "--image", "oci:v1", "tree.tar"], at);
+
+    let bed = Bed::new().unwrap();
+    let registry = bed.registry().start().await.unwrap();
+    let image = format!("{}/demo/chunked:v1", registry.host());
+    builder(&["convert", "--chunk-size", "64k", "oci:oci:v1", &image], at);
+    builder(&["check", &image, "--against", "oci:oci:v1"], at);
+
+    // One file takes its chunks, not the image.
+    let before = registry.blob_bytes();
+    let bytes = builder(&["cat", &image, "/exact-chunk"], at).stdout;
+    let taken = registry.blob_bytes() - before;
+    assert_eq!(bytes.len(), 1 << 20);
+    let blob = fs::metadata(at.join("tree.tar")).unwrap().len();
+    assert!(taken < blob / 4, "{taken} of {blob} bytes");
+
+    // What is proven of it is proven of its bytes.
+    let read = layers::read(
+        File::open(&source).unwrap(),
+        &Options::default(),
+        ChunkSize::new(64 << 10).unwrap(),
+        Digester::Sha256,
+    );
+    let tree = layers::put_on(tree::Tree::default(), read.unwrap(), 1).unwrap();
+    let id = tree.lookup(&tree::Path::parse(b"exact-chunk").unwrap()).unwrap();
+    let first = tree[id].content().unwrap().chunks[0];
+    assert_eq!(Digester::Sha256.digest(&bytes[..64 << 10]), first);
+    builder(&["prove", &image, "/exact-chunk", "-o", "proof"], at);
+
+    // Back to a tar, and the same from the registry as from a copy of it in a folder.
+    builder(&["unpack", &image, "-o", "a.tar"], at);
+    let copied = Command::new("skopeo")
+        .args(["--insecure-policy", "copy", "--src-tls-verify=false"])
+        .args([format!("docker://{image}"), format!("oci:{}/copy:v1", at.display())])
+        .output()
+        .unwrap();
+    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+    builder(&["check", "oci:copy:v1"], at);
+    builder(&["unpack", "oci:copy:v1", "-o", "b.tar"], at);
+    assert!(fs::read(at.join("a.tar")).unwrap() == fs::read(at.join("b.tar")).unwrap());
+    let diff = builder(&["diff", &image, "oci:copy:v1", "--json"], at);
+    let diff: serde_json::Value = serde_json::from_slice(&diff.stdout).unwrap();
+    assert_eq!(diff["root_a"], diff["root_b"]);
+    assert_eq!(diff["fetch"]["stored"], 0);
+}
