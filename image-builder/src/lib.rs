@@ -7,14 +7,17 @@
 //! - [`oci`]: manifests, indexes, configs, and the media types and annotations of chunked images;
 //! - [`store`]: registries, layout folders and archives, all read and written alike;
 //! - [`convert`]: layers become data blobs, trees become one bootstrap, both become an image;
+//! - [`folder`], [`pack`]: a folder becomes an image of one layer;
 //! - [`cli`]: the commands, which only say what to do.
 
 #![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod convert;
+pub mod folder;
 mod merkle_of;
 pub mod oci;
+pub mod pack;
 pub mod place;
 pub mod store;
 

@@ -3,6 +3,7 @@
 mod bar;
 mod common;
 mod convert;
+mod pack;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ pub struct Args {
 enum Command {
     /// Make a chunked image out of an ordinary one
     Convert(convert::ConvertArgs),
+    /// Make a chunked image out of a folder
+    Pack(pack::PackArgs),
 }
 
 impl Args {
@@ -43,6 +46,7 @@ impl Args {
     pub fn run(self) -> ExitCode {
         let done: anyhow::Result<ExitCode> = match self.command {
             Command::Convert(args) => convert::run(&args),
+            Command::Pack(args) => pack::run(&args),
         };
         match done {
             Ok(code) => code,
