@@ -8,6 +8,7 @@
 //! - [`store`]: registries, layout folders and archives, all read and written alike;
 //! - [`convert`]: layers become data blobs, trees become one bootstrap, both become an image;
 //! - [`folder`], [`pack`]: a folder becomes an image of one layer;
+//! - [`merge`](mod@merge): bootstraps of single layers become one;
 //! - [`cli`]: the commands, which only say what to do.
 
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@
 pub mod cli;
 pub mod convert;
 pub mod folder;
+pub mod merge;
 mod merkle_of;
 pub mod oci;
 pub mod pack;

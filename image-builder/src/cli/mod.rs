@@ -3,6 +3,7 @@
 mod bar;
 mod common;
 mod convert;
+mod merge;
 mod pack;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Command {
     Convert(convert::ConvertArgs),
     /// Make a chunked image out of a folder
     Pack(pack::PackArgs),
+    /// Make one bootstrap out of those of single layers
+    Merge(merge::MergeArgs),
 }
 
 impl Args {
@@ -47,6 +50,7 @@ impl Args {
         let done: anyhow::Result<ExitCode> = match self.command {
             Command::Convert(args) => convert::run(&args),
             Command::Pack(args) => pack::run(&args),
+            Command::Merge(args) => merge::run(&args),
         };
         match done {
             Ok(code) => code,

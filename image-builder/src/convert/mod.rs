@@ -23,6 +23,7 @@ mod progress;
 mod publish;
 mod spool;
 
+pub(crate) use assemble::{Cut, Part, assemble};
 pub use error::{ChunkingError, ConvertError};
 pub use options::{Format, Options, Publish};
 pub(crate) use packing::Packing;
