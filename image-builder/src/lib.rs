@@ -12,6 +12,8 @@
 //! - [`unpack`], [`export`]: back to a tar or a directory, or to one disk image;
 //! - [`inspect`], [`ls`], [`stat`], [`diff`], [`prove`]: what can be asked of it;
 //! - [`text`]: how that is said;
+//! - [`folder`], [`pack`]: a folder becomes an image of one layer;
+//! - [`merge`](mod@merge): bootstraps of single layers become one;
 //! - [`cli`]: the commands, which only say what to do.
 
 #![forbid(unsafe_code)]
@@ -22,12 +24,15 @@ pub mod compare;
 pub mod convert;
 pub mod diff;
 pub mod export;
+pub mod folder;
 pub mod inspect;
 pub mod layers;
 pub mod ls;
+pub mod merge;
 mod merkle_of;
 pub mod oci;
 pub mod opened;
+pub mod pack;
 pub mod place;
 pub mod prove;
 pub mod stat;

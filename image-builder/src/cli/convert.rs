@@ -9,7 +9,7 @@ use rafs::{ChunkSize, Compressor, Digester, Encoder};
 
 use super::StoreArgs;
 use super::bar;
-use crate::convert::{Format, Options, Progress, Publish, convert};
+use crate::convert::{Format, Options, Progress, Publish, Report, convert};
 use crate::oci::Platform;
 use crate::place::Place;
 
@@ -188,13 +188,18 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     let report =
         bar::beside(&progress, args.json, || convert(&*from, &*to, &args.options(), &progress));
     let report = report.with_context(|| format!("cannot convert {source}"))?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+    print(&report, target, args.json)
+}
+
+/// Says what was made.
+pub(super) fn print(report: &Report, target: &Place, json: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        println!("{}", serde_json::to_string(report)?);
         return Ok(ExitCode::SUCCESS);
     }
     for image in &report.images {
         let platform = image.platform.as_deref().unwrap_or("one platform");
-        println!("{platform}: {} bytes of layers became {}", image.source_size, image.size);
+        println!("{platform}: {} bytes became {}", image.source_size, image.size);
         println!("  manifest     {}", image.digest);
         println!("  merkle root  {}", image.merkle_root);
     }

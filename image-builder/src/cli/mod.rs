@@ -9,7 +9,9 @@ pub mod diff;
 pub mod export;
 pub mod inspect;
 pub mod ls;
+mod merge;
 pub mod outcome;
+mod pack;
 pub mod paths;
 mod progress;
 pub mod prove;
@@ -58,6 +60,10 @@ enum Command {
     Export(export::Export),
     Prove(prove::Prove),
     VerifyProof(prove::VerifyProof),
+    /// Make a chunked image out of a folder
+    Pack(pack::PackArgs),
+    /// Make one bootstrap out of those of single layers
+    Merge(merge::MergeArgs),
 }
 
 impl Args {
@@ -76,6 +82,8 @@ impl Args {
             Command::Export(command) => command.run().map(ExitCode::from),
             Command::Prove(command) => command.run().map(ExitCode::from),
             Command::VerifyProof(command) => command.run().map(ExitCode::from),
+            Command::Pack(args) => pack::run(&args),
+            Command::Merge(args) => merge::run(&args),
         };
         match done {
             Ok(code) => code,

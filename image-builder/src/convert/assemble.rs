@@ -1,33 +1,78 @@
 //! Layers upon each other: one tree, one list of chunks, the blobs that they lie in.
 
-use rafs::{ChunkId, ChunkInfo, Content, Image};
-use tree::{InodeId, Tree};
+use content::Digest;
+use rafs::{Blob, ChunkId, ChunkInfo, ChunkSize, Compressor, Content, Digester, Image};
+use tree::{InodeId, Layer, Tree};
 
 use super::error::ConvertError;
-use super::layer::{Converted, DataBlob};
+use super::layer::DataBlob;
 use super::options::Format;
-use content::Digest;
 
 /// An image that was put together.
 #[derive(Debug)]
-pub(crate) struct Assembled {
+pub(crate) struct Assembled<B> {
     pub(crate) image: Image,
     /// The blobs that it needs, by their number.
-    pub(crate) blobs: Vec<DataBlob>,
+    pub(crate) blobs: Vec<B>,
+}
+
+/// A layer with what its files are made of.
+#[derive(Debug)]
+pub(crate) struct Part<B> {
+    /// What errors call it.
+    pub(crate) digest: Digest,
+    /// Files name chunks by their place in the next list.
+    pub(crate) layer: Layer<Content>,
+    /// Each in a blob of the list after it, by its place there.
+    pub(crate) chunks: Vec<ChunkInfo>,
+    pub(crate) blobs: Vec<B>,
+}
+
+/// What an image knows of a blob, and whether two are the same.
+pub(crate) trait HasBlob {
+    fn blob(&self) -> &Blob;
+}
+
+impl HasBlob for DataBlob {
+    fn blob(&self) -> &Blob {
+        &self.finished.blob
+    }
+}
+
+impl HasBlob for Blob {
+    fn blob(&self) -> &Blob {
+        self
+    }
+}
+
+/// How an image is cut and stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    pub(crate) chunk_size: ChunkSize,
+    pub(crate) compressor: Compressor,
+    pub(crate) digester: Digester,
+    pub(crate) inlined_digests: bool,
+}
+
+impl From<Format> for Cut {
+    fn from(format: Format) -> Self {
+        let Format { chunk_size, compressor, digester, .. } = format;
+        Self { chunk_size, compressor, digester, inlined_digests: true }
+    }
 }
 
 /// Puts layers upon each other, the lowest first.
 ///
 /// Of chunks with one digest the lowest counts. Blobs of which no file needs a chunk are left out.
-pub(crate) fn assemble(
-    layers: Vec<(Digest, Converted)>,
-    format: Format,
-) -> Result<Assembled, ConvertError> {
-    let mut all = All::default();
+pub(crate) fn assemble<B: HasBlob>(
+    parts: impl IntoIterator<Item = Part<B>>,
+    cut: Cut,
+) -> Result<Assembled<B>, ConvertError> {
+    let mut all = All { chunks: Vec::new(), blob_of: Vec::new(), blobs: Vec::new() };
     let mut tree = Tree::default();
-    for (digest, converted) in layers {
-        let first = all.add(converted.blob)?;
-        let layer = converted.layer.try_map(|_, content| moved(content, first))?;
+    for Part { digest, layer, chunks, blobs } in parts {
+        let first = all.add(chunks, blobs)?;
+        let layer = layer.try_map(|_, content| moved(content, first))?;
         tree = tree::stack(tree, layer).map_err(|error| ConvertError::Stack { digest, error })?;
     }
     let lowest = all.lowest();
@@ -40,12 +85,12 @@ pub(crate) fn assemble(
     all.keep_used(&tree)?;
     let image = Image {
         tree,
-        blobs: all.blobs.iter().map(|blob| blob.finished.blob.clone()).collect(),
+        blobs: all.blobs.iter().map(|blob| blob.blob().clone()).collect(),
         chunks: all.chunks,
-        chunk_size: format.chunk_size,
-        compressor: format.compressor,
-        digester: format.digester,
-        inlined_digests: true,
+        chunk_size: cut.chunk_size,
+        compressor: cut.compressor,
+        digester: cut.digester,
+        inlined_digests: cut.inlined_digests,
         // The root alone: everything, in the order of the blobs.
         prefetch: vec![InodeId::ROOT],
     };
@@ -65,24 +110,37 @@ const fn too_many() -> ConvertError {
 }
 
 /// All chunks and blobs.
-#[derive(Debug, Default)]
-struct All {
+#[derive(Debug)]
+struct All<B> {
     chunks: Vec<ChunkInfo>,
     /// The place of each chunk's blob in the next list.
     blob_of: Vec<u16>,
-    blobs: Vec<DataBlob>,
+    blobs: Vec<B>,
 }
 
-impl All {
+impl<B: HasBlob> All<B> {
     /// Adds a layer's; the number that its first chunk has now.
-    fn add(&mut self, blob: Option<DataBlob>) -> Result<u32, ConvertError> {
+    fn add(&mut self, chunks: Vec<ChunkInfo>, blobs: Vec<B>) -> Result<u32, ConvertError> {
         let first = u32::try_from(self.chunks.len()).map_err(|_| too_many())?;
-        let Some(mut blob) = blob else { return Ok(first) };
-        let number = u16::try_from(self.blobs.len()).map_err(|_| too_many())?;
-        let chunks = std::mem::take(&mut blob.finished.chunks);
-        self.blob_of.resize(self.blob_of.len().saturating_add(chunks.len()), number);
-        self.chunks.extend(chunks);
-        self.blobs.push(blob);
+        let mut places = Vec::with_capacity(blobs.len());
+        for blob in blobs {
+            let same = |other: &B| other.blob().id == blob.blob().id;
+            let place = self.blobs.iter().position(same).unwrap_or(self.blobs.len());
+            if place == self.blobs.len() {
+                self.blobs.push(blob);
+            }
+            places.push(u16::try_from(place).map_err(|_| too_many())?);
+        }
+        self.blob_of.reserve(chunks.len());
+        for chunk in &chunks {
+            let place = places.get(usize::from(chunk.blob)).copied();
+            self.blob_of.push(place.ok_or(ConvertError::Thread)?);
+        }
+        if self.chunks.is_empty() {
+            self.chunks = chunks
+        } else {
+            self.chunks.extend(chunks)
+        }
         Ok(first)
     }
 

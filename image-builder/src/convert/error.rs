@@ -68,6 +68,14 @@ pub enum ConvertError {
     /// An index that lists an index.
     #[error("{0} is an index within an index, which nobody says what to do with")]
     Nested(Digest),
+    /// A folder cannot be packed.
+    #[error("{folder} cannot be packed: {error}", folder = folder.display())]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// Two threads came apart.
     #[error("a thread died; this is a bug of image-builder")]
     Thread,

@@ -42,13 +42,25 @@ impl Work<'_> {
     pub(crate) fn image(&self, manifest: &Manifest) -> Result<Chunked, ConvertError> {
         let config = self.source.whole_blob(&manifest.config, CONFIG_LIMIT)?;
         let layers = self.layers(&manifest.layers)?;
-        let assembled = assemble(layers, self.shared.format)?;
+        self.assemble(layers, &config, &manifest.config.digest, &manifest.annotations)
+    }
+
+    /// Makes an image of layers whose blobs are in the target.
+    pub(crate) fn assemble(
+        &self,
+        layers: Vec<(Digest, Converted)>,
+        config: &[u8],
+        digest: &Digest,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Chunked, ConvertError> {
+        let parts = layers.into_iter().map(|(digest, converted)| converted.part(digest));
+        let assembled = assemble(parts, self.shared.format.into())?;
         let blobs = assembled.blobs;
         let boot = bootstrap::layer(assembled.image, &blobs, &self.shared.spool)?;
         self.target.put_blob(&boot.blob)?;
-        let config = rewrite_config(&config, &manifest.config.digest, &blobs, &boot)?;
+        let config = rewrite_config(config, digest, &blobs, &boot)?;
         let config = self.put_bytes(&config)?;
-        let manifest = self.manifest(manifest, config, &blobs, &boot);
+        let manifest = self.manifest(annotations.clone(), config, &blobs, &boot);
         Ok(Chunked { manifest, root: boot.root })
     }
 
@@ -102,7 +114,7 @@ impl Work<'_> {
 
     fn manifest(
         &self,
-        source: &Manifest,
+        mut annotations: BTreeMap<String, String>,
         config: Descriptor,
         blobs: &[DataBlob],
         boot: &BootstrapLayer,
@@ -121,7 +133,6 @@ impl Work<'_> {
             .annotated(annotation::NYDUS_BOOTSTRAP, "true")
             .annotated(annotation::NYDUS_FS_VERSION, "6")
             .annotated(annotation::UNCOMPRESSED, boot.diff_id.to_string());
-        let mut annotations = source.annotations.clone();
         annotations.insert(annotation::MERKLE_ROOT.to_owned(), boot.root.to_string());
         Manifest {
             schema_version: 2,

@@ -7,14 +7,17 @@
 //! is stored again; the bootstrap names the lowest, and nobody fetches the other.
 
 use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use bytes::Bytes;
+use content::Digest;
 use rafs::write::{BlobOptions, BlobWriter, Finished};
 use rafs::{Content, Encoder};
 use tree::Layer;
 
+use super::assemble::Part;
 use super::budget::Budget;
 use super::chunker::{Chunk, Chunker};
 use super::error::{ChunkingError, ConvertError};
@@ -59,6 +62,16 @@ pub(crate) struct Shared {
     pub(crate) spool: SpoolFolder,
 }
 
+impl Converted {
+    /// The layer as a part of an image; `digest` is what errors call it.
+    pub(crate) fn part(self, digest: Digest) -> Part<DataBlob> {
+        let Self { layer, mut blob } = self;
+        let chunks = blob.as_mut().map(|blob| std::mem::take(&mut blob.finished.chunks));
+        let (chunks, blobs) = (chunks.unwrap_or_default(), blob.into_iter().collect());
+        Part { digest, layer, chunks, blobs }
+    }
+}
+
 /// Converts a layer of `source`.
 pub(crate) fn convert(
     source: &dyn Store,
@@ -66,8 +79,16 @@ pub(crate) fn convert(
     shared: &Shared,
     progress: &Progress,
 ) -> Result<Converted, ConvertError> {
-    let digest = from.digest;
-    let mut input = Watched { inner: source.read_blob(from)?, progress };
+    let input = source.read_blob(from)?;
+    convert_stream(Watched { inner: input, progress }, from.digest, shared)
+}
+
+/// Converts the layer that `input` reads; `digest` is what errors call it.
+pub(crate) fn convert_stream(
+    mut input: impl Read,
+    digest: Digest,
+    shared: &Shared,
+) -> Result<Converted, ConvertError> {
     let (send, receive) = sync_channel(WAITING);
     let mut chunker = Chunker::new(shared.format, &shared.budget, send);
     std::thread::scope(|scope| {

@@ -18,11 +18,14 @@ mod error;
 mod image;
 mod layer;
 mod options;
+mod packing;
 mod progress;
 mod publish;
 mod spool;
 
+pub(crate) use assemble::{Cut, Part, assemble};
 pub use error::{ChunkingError, ConvertError};
 pub use options::{Format, Options, Publish};
+pub(crate) use packing::Packing;
 pub use progress::Progress;
-pub use publish::{Report, convert};
+pub use publish::{Made, Report, convert};

@@ -51,12 +51,7 @@ pub fn convert(
     options: &Options,
     progress: &Progress,
 ) -> Result<Report, ConvertError> {
-    let shared = Shared {
-        format: options.format,
-        reading: options.reading,
-        budget: Budget::new(BUDGET),
-        spool: SpoolFolder::new(options.work_dir.as_deref()),
-    };
+    let shared = shared(options);
     let (jobs, docker) = (options.jobs.max(1), options.docker);
     let work = Work { source, target, shared: &shared, progress, jobs, docker };
     let top = source.top()?;
@@ -64,6 +59,16 @@ pub fn convert(
     match &top.top {
         Top::Manifest(manifest) => publishing.one(&top, manifest),
         Top::Index(index) => publishing.many(index),
+    }
+}
+
+/// What all layers share.
+pub(super) fn shared(options: &Options) -> Shared {
+    Shared {
+        format: options.format,
+        reading: options.reading,
+        budget: Budget::new(BUDGET),
+        spool: SpoolFolder::new(options.work_dir.as_deref()),
     }
 }
 
@@ -228,6 +233,6 @@ fn index_of(pairs: &[Pair], with_ordinary: bool, docker: bool) -> (String, Bytes
 }
 
 /// As JSON; strings and numbers always can be.
-fn json(value: &impl Serialize) -> Vec<u8> {
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
