@@ -88,7 +88,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    async fn accepted(&self, ask: &Ask, accepted: &[u16]) -> Result<Reply, Error> {
+    /// Asks once; an answer with another status than those `accepted` is an error.
+    pub(crate) async fn accepted(&self, ask: &Ask, accepted: &[u16]) -> Result<Reply, Error> {
         let reply = self.once(ask).await?;
         if accepted.contains(&reply.status()) {
             return Ok(reply);

@@ -120,11 +120,7 @@ async fn send(
     url.query_pairs_mut().append_pair("digest", &digest.to_string());
     let mut ask = Ask::new(Method::PUT, url);
     ask.body = Some(Sent::File(Arc::clone(file), length));
-    let reply = call.once(&ask).await?;
-    if !matches!(reply.status(), 201 | 202 | 204) {
-        return Err(reply.into_error().await);
-    }
-    reply.discard().await;
+    call.accepted(&ask, &[201, 202, 204]).await?.discard().await;
     Ok(())
 }
 
