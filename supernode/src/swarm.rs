@@ -20,11 +20,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use content::{Signer, TaskId};
-use peer::Engine;
 use peer::feed::{Feeds, Need};
 use peer::serve::unix_now;
+use peer::{End, Engine};
 use schedule::{Event, NodeFacts, NodeId, Swarm as Scheduler};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::counters::Counters;
 use crate::wanted::Wanted;
@@ -61,9 +61,23 @@ struct State {
     /// Who may want which task, and until when (Unix seconds). They are told what becomes of it.
     grants: HashMap<TaskId, HashMap<NodeId, u64>>,
     claims: Claims,
-    /// The present attempt at each task ([`peer::LiveTask::attempt`]).
-    attempts: HashMap<TaskId, u64>,
+    /// The present attempt at each task.
+    attempts: HashMap<TaskId, Attempt>,
     wanted: Wanted,
+}
+
+/// One attempt at a task.
+struct Attempt {
+    /// [`peer::LiveTask::attempt`]
+    number: u64,
+    end: watch::Receiver<End>,
+}
+
+impl Attempt {
+    /// Whether it has failed already, and those who wait are about to be told.
+    fn has_failed(&self) -> bool {
+        matches!(*self.end.borrow(), End::Failed(_))
+    }
 }
 
 impl Swarm {

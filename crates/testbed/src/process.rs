@@ -95,7 +95,7 @@ impl Drop for Process {
         let _ = self.child.wait();
         if std::thread::panicking() {
             let log = self.log();
-            let start = log.len().saturating_sub(4000);
+            let start = log.len().saturating_sub(16_000);
             let tail = log.get(start..).unwrap_or(&log);
             eprintln!("--- {} ---\n{tail}", self.name);
         }

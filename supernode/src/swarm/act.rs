@@ -7,8 +7,8 @@ use peer::feed::Need;
 use schedule::{Decision, Event, Lease, NodeId};
 use wire::control::{self, SupernodeSays, Unopened};
 
-use super::Swarm;
 use super::priority::wire_priority;
+use super::{Attempt, Swarm};
 
 impl Swarm {
     /// Plans whenever something happened or a time has come; never ends.
@@ -58,6 +58,10 @@ impl Swarm {
     fn reopen(&self, task: TaskId) {
         let now = self.now();
         let mut state = self.state();
+        // It has just failed, and they are about to be told: nobody is to begin it anew for them.
+        if state.attempts.get(&task).is_some_and(Attempt::has_failed) {
+            return;
+        }
         let nodes: Vec<_> =
             state.grants.get(&task).into_iter().flat_map(|nodes| nodes.keys()).copied().collect();
         for node in nodes {

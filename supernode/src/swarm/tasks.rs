@@ -8,7 +8,7 @@ use peer::{Failure, LiveTask};
 use schedule::{Event, NodeId};
 use wire::control::{SupernodeSays, TaskFailed};
 
-use super::{State, Swarm};
+use super::{Attempt, State, Swarm};
 
 impl Swarm {
     /// A task is known: its cut, and what our own cache holds of it.
@@ -16,7 +16,8 @@ impl Swarm {
         let (task, layout, cached) = (live.id(), live.layout(), live.present());
         let now = self.now();
         let mut state = self.state();
-        state.attempts.insert(task, live.attempt());
+        let attempt = Attempt { number: live.attempt(), end: live.end() };
+        state.attempts.insert(task, attempt);
         state.scheduler.apply(Event::Task { task, layout }, now);
         let has = Event::Has { node: NodeId::CACHE, task, pieces: cached };
         state.scheduler.apply(has, now);
@@ -73,8 +74,12 @@ impl Swarm {
 
     /// Nobody could say what a task is that nodes wait for.
     pub fn lack(&self, task: TaskId, failure: &Failure) {
-        let attempt = self.state().attempts.get(&task).copied().unwrap_or_default();
+        let attempt = self.present_attempt(&task).unwrap_or_default();
         self.end(task, attempt, failure);
+    }
+
+    fn present_attempt(&self, task: &TaskId) -> Option<u64> {
+        self.state().attempts.get(task).map(|attempt| attempt.number)
     }
 
     fn end(&self, task: TaskId, attempt: u64, failure: &Failure) {
@@ -86,7 +91,7 @@ impl Swarm {
         };
         let now = self.now();
         let mut state = self.state();
-        if state.attempts.get(&task).is_some_and(|present| *present != attempt) {
+        if state.attempts.get(&task).is_some_and(|present| present.number != attempt) {
             return; // it has begun again meanwhile
         }
         state.attempts.remove(&task);
