@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -9,9 +10,12 @@ use rafs::{ChunkSize, Compressor, Digester, Encoder};
 
 use super::StoreArgs;
 use super::bar;
-use crate::convert::{Format, Options, Progress, Publish, Report, convert};
+use crate::convert::{Dictionary, Format, Options, Progress, Publish, Report, convert};
 use crate::oci::Platform;
-use crate::place::Place;
+use crate::opened::choose::{Want, choose};
+use crate::opened::store::{Reach, open};
+use crate::place::{Place, PlaceError};
+use crate::store::Client;
 
 /// Its arguments.
 #[expect(clippy::struct_excessive_bools, reason = "each is one flag that people give by name")]
@@ -49,6 +53,10 @@ pub(super) struct ConvertArgs {
     /// Write Docker's media types and not OCI's
     #[arg(long, visible_alias = "docker-v2-format")]
     docker: bool,
+    /// A chunked image, of the same format: chunks that it has are not stored again. Its blobs are
+    /// listed in the new image and taken over into the target, within a registry by reference
+    #[arg(long, value_name = "IMAGE", value_parser = dictionary_place)]
+    chunk_dict: Option<Place>,
     #[command(flatten)]
     format: FormatArgs,
     #[command(flatten)]
@@ -135,6 +143,11 @@ fn batch_size(text: &str) -> Result<BatchSize, String> {
     }
 }
 
+/// A place; nydusify writes what it is of before it.
+fn dictionary_place(text: &str) -> Result<Place, PlaceError> {
+    text.strip_prefix("bootstrap:registry:").unwrap_or(text).parse()
+}
+
 impl FormatArgs {
     pub(super) fn format(&self) -> Format {
         Format {
@@ -155,8 +168,19 @@ impl FormatArgs {
 }
 
 impl ConvertArgs {
-    fn options(&self) -> Options {
+    fn dictionary(&self, client: &Client) -> anyhow::Result<Option<Arc<Dictionary>>> {
+        let Some(place) = &self.chunk_dict else { return Ok(None) };
+        let context = || format!("{place} is no dictionary");
+        let store = client.open(place).with_context(context)?;
+        let document = choose(&store, Want::Chunked, None).with_context(context)?;
+        let chunked = open(store, document, Reach::Parts).with_context(context)?;
+        let dictionary = Dictionary::new(&chunked, self.format.format()).with_context(context)?;
+        Ok(Some(Arc::new(dictionary)))
+    }
+
+    fn options(&self, client: &Client) -> anyhow::Result<Options> {
         let mut options = Options {
+            dictionary: self.dictionary(client)?,
             format: self.format.format(),
             platforms: self.platform.clone(),
             work_dir: self.work_dir.clone(),
@@ -174,7 +198,7 @@ impl ConvertArgs {
             (_, true) => Publish::Referrer,
             _ => Publish::Alone,
         };
-        options
+        Ok(options)
     }
 }
 
@@ -184,9 +208,9 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     let client = args.store.client()?;
     let from = client.open(source).with_context(|| format!("cannot open {source}"))?;
     let to = client.create(target).with_context(|| format!("cannot open {target}"))?;
+    let options = args.options(&client)?;
     let progress = Progress::default();
-    let report =
-        bar::beside(&progress, args.json, || convert(&*from, &*to, &args.options(), &progress));
+    let report = bar::beside(&progress, args.json, || convert(&*from, &*to, &options, &progress));
     let report = report.with_context(|| format!("cannot convert {source}"))?;
     print(&report, target, args.json)
 }

@@ -76,6 +76,22 @@ pub enum ConvertError {
         /// Why.
         error: io::Error,
     },
+    /// A dictionary of another format.
+    #[error(
+        "the dictionary was made with {what} {there} and this image is to have {here}: \
+             give both the same"
+    )]
+    Dictionary {
+        /// The option.
+        what: &'static str,
+        /// How it is in the dictionary.
+        there: String,
+        /// How it was asked for.
+        here: String,
+    },
+    /// The data of an image that is there already cannot be had.
+    #[error("its data cannot be taken over: {0}")]
+    NoData(String),
     /// Two threads came apart.
     #[error("a thread died; this is a bug of image-builder")]
     Thread,

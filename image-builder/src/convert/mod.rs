@@ -10,10 +10,12 @@
 //! all layers.
 
 mod assemble;
+mod blob;
 mod bootstrap;
 mod budget;
 mod chunker;
 mod copy;
+mod dictionary;
 mod error;
 mod image;
 mod layer;
@@ -24,6 +26,7 @@ mod publish;
 mod spool;
 
 pub(crate) use assemble::{Cut, Part, assemble};
+pub use dictionary::Dictionary;
 pub use error::{ChunkingError, ConvertError};
 pub use options::{Format, Options, Publish};
 pub(crate) use packing::Packing;

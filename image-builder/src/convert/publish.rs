@@ -69,6 +69,7 @@ pub(super) fn shared(options: &Options) -> Shared {
         reading: options.reading,
         budget: Budget::new(BUDGET),
         spool: SpoolFolder::new(options.work_dir.as_deref()),
+        dictionary: options.dictionary.clone(),
     }
 }
 
