@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use rafs::{ChunkSize, Compressor, Digester, Encoder};
 
 use super::StoreArgs;
 use super::bar;
-use crate::convert::{Dictionary, Format, Options, Progress, Publish, Report, convert};
+use crate::convert::{
+    BuildCache, Dictionary, Format, Options, Progress, Publish, RECORDS, Report, convert,
+};
 use crate::oci::Platform;
 use crate::opened::choose::{Want, choose};
 use crate::opened::store::{Reach, open};
@@ -58,6 +60,8 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_name = "IMAGE", value_parser = dictionary_place)]
     chunk_dict: Option<Place>,
     #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
     format: FormatArgs,
     #[command(flatten)]
     store: StoreArgs,
@@ -73,6 +77,41 @@ pub(super) struct ConvertArgs {
     /// Print what was made as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What was converted before.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Build cache")]
+struct CacheArgs {
+    /// Take layers that were converted before from here, and keep others here: a name of its own in
+    /// a registry, or oci:FOLDER:TAG. Let only those write to it whom you trust with the images
+    #[arg(long, value_name = "CACHE")]
+    build_cache: Option<Place>,
+    /// The build cache's tag in the target's repository
+    #[arg(long, value_name = "TAG", conflicts_with = "build_cache")]
+    build_cache_tag: Option<String>,
+    /// How many layers the build cache keeps, those that were used last
+    #[arg(long, value_name = "N", default_value_t = RECORDS, visible_alias = "build-cache-max-records")]
+    build_cache_records: usize,
+}
+
+impl CacheArgs {
+    fn place(&self, target: &Place) -> anyhow::Result<Option<Place>> {
+        let Some(tag) = &self.build_cache_tag else { return Ok(self.build_cache.clone()) };
+        let place = target.with_tag(tag).with_context(|| format!("{tag} is no tag of {target}"))?;
+        Ok(Some(place))
+    }
+
+    fn open(&self, client: &Client, target: &Place) -> anyhow::Result<Option<Arc<BuildCache>>> {
+        let Some(place) = self.place(target)? else { return Ok(None) };
+        if matches!(place, Place::Archive { .. }) {
+            bail!("{place} is an archive, which cannot be added to: use a registry or oci:FOLDER");
+        }
+        let context = || format!("cannot open the build cache {place}");
+        let store = client.create(&place).with_context(context)?;
+        let cache = BuildCache::open(store, self.build_cache_records).with_context(context)?;
+        Ok(Some(Arc::new(cache)))
+    }
 }
 
 /// How chunks are stored.
@@ -178,8 +217,9 @@ impl ConvertArgs {
         Ok(Some(Arc::new(dictionary)))
     }
 
-    fn options(&self, client: &Client) -> anyhow::Result<Options> {
+    fn options(&self, client: &Client, target: &Place) -> anyhow::Result<Options> {
         let mut options = Options {
+            cache: self.cache.open(client, target)?,
             dictionary: self.dictionary(client)?,
             format: self.format.format(),
             platforms: self.platform.clone(),
@@ -208,7 +248,7 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     let client = args.store.client()?;
     let from = client.open(source).with_context(|| format!("cannot open {source}"))?;
     let to = client.create(target).with_context(|| format!("cannot open {target}"))?;
-    let options = args.options(&client)?;
+    let options = args.options(&client, target)?;
     let progress = Progress::default();
     let report = bar::beside(&progress, args.json, || convert(&*from, &*to, &options, &progress));
     let report = report.with_context(|| format!("cannot convert {source}"))?;
@@ -217,6 +257,9 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
 
 /// Says what was made.
 pub(super) fn print(report: &Report, target: &Place, json: bool) -> anyhow::Result<ExitCode> {
+    for warning in &report.warnings {
+        eprintln!("warning: {warning}");
+    }
     if json {
         println!("{}", serde_json::to_string(report)?);
         return Ok(ExitCode::SUCCESS);
@@ -226,6 +269,9 @@ pub(super) fn print(report: &Report, target: &Place, json: bool) -> anyhow::Resu
         println!("{platform}: {} bytes became {}", image.source_size, image.size);
         println!("  manifest     {}", image.digest);
         println!("  merkle root  {}", image.merkle_root);
+    }
+    if report.cached_layers > 0 {
+        println!("{} layers came from the build cache", report.cached_layers);
     }
     println!("{target} is {}", report.target.digest);
     Ok(ExitCode::SUCCESS)

@@ -35,6 +35,16 @@ pub(crate) enum Lies {
     In(Arc<dyn Store>),
 }
 
+impl Lies {
+    /// Where another image has it.
+    pub(crate) fn store(&self) -> Option<&dyn Store> {
+        match self {
+            Self::Spooled(_) => None,
+            Self::In(store) => Some(&**store),
+        }
+    }
+}
+
 impl DataBlob {
     pub(crate) fn new(finished: Finished, file: Arc<File>) -> Self {
         let Finished { blob, meta_file, digest, length, .. } = finished;
@@ -53,8 +63,8 @@ impl Work<'_> {
     /// Takes over what the image needs of blobs that lie elsewhere.
     pub(crate) fn take_over(&self, blobs: &[DataBlob]) -> Result<(), ConvertError> {
         for blob in blobs {
-            if let Lies::In(store) = &blob.lies {
-                self.copy_blob(&**store, &blob.digest, blob.length)?;
+            if let Some(store) = blob.lies.store() {
+                self.copy_blob(store, &blob.digest, blob.length)?;
             }
         }
         Ok(())

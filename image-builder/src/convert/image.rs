@@ -67,7 +67,7 @@ impl Work<'_> {
     }
 
     /// How the image is cut. Blobs of others may lack what ours have.
-    fn cut(&self) -> Cut {
+    pub(crate) fn cut(&self) -> Cut {
         let dictionary = self.shared.dictionary.as_ref();
         let inlined_digests = dictionary.is_none_or(|dictionary| dictionary.inlined_digests);
         Cut { inlined_digests, ..self.shared.format.into() }
@@ -104,9 +104,17 @@ impl Work<'_> {
     }
 
     fn layer(&self, from: &Descriptor) -> Result<Converted, ConvertError> {
+        let cache = self.shared.cache.as_ref();
+        if let Some(before) = cache.and_then(|cache| cache.find(from, self.shared)) {
+            self.progress.advance(from.size);
+            return Ok(before);
+        }
         let converted = layer::convert(self.source, from, self.shared, self.progress)?;
         for blob in converted.blobs.iter().filter_map(DataBlob::new_blob) {
             self.target.put_blob(&blob)?;
+        }
+        if let Some(cache) = cache {
+            cache.keep(from, &converted, self);
         }
         Ok(converted)
     }

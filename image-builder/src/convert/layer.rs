@@ -6,6 +6,7 @@
 //! once need not be again, whatever lies under it. That is why a chunk that a lower layer has too
 //! is stored again; the bootstrap names the lowest, and nobody fetches the other.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tree::Layer;
 use super::assemble::Part;
 use super::blob::DataBlob;
 use super::budget::Budget;
+use super::cache::BuildCache;
 use super::chunker::{Borrowed, Chunk, Chunker};
 use super::dictionary::Dictionary;
 use super::error::{ChunkingError, ConvertError};
@@ -39,7 +41,7 @@ pub(crate) struct Converted {
     pub(crate) layer: Layer<Content>,
     /// Its chunks, each in a blob of the next list.
     pub(crate) chunks: Vec<ChunkInfo>,
-    /// Its data blob, unless no file has data of its own, and those of the dictionary.
+    /// Its data blob, unless no file has data of its own, and what it needs of the dictionary's.
     pub(crate) blobs: Vec<DataBlob>,
 }
 
@@ -51,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) budget: Budget,
     pub(crate) spool: SpoolFolder,
     pub(crate) dictionary: Option<Arc<Dictionary>>,
+    pub(crate) cache: Option<Arc<BuildCache>>,
 }
 
 impl Converted {
@@ -108,14 +111,22 @@ fn converted(
     let Some(dictionary) = dictionary.filter(|_| !borrowed.is_empty()) else {
         return Ok(Converted { layer, chunks, blobs });
     };
-    let before = blobs.len();
-    blobs.extend(dictionary.blobs.iter().cloned());
     let mut all = Vec::with_capacity(chunks.len().saturating_add(borrowed.len()));
     let mut own = chunks.into_iter();
+    // By the dictionary's numbers.
+    let mut numbers = BTreeMap::<u8, u8>::new();
     for Borrowed { number, mut chunk } in borrowed {
         all.extend(own.by_ref().take((number as usize).saturating_sub(all.len())));
-        let number = usize::from(chunk.blob).saturating_add(before);
-        chunk.blob = u8::try_from(number).map_err(|_| WriteError::Blobs(blobs.len()))?;
+        chunk.blob = match numbers.get(&chunk.blob) {
+            Some(number) => *number,
+            None => {
+                let lent = dictionary.blobs.get(usize::from(chunk.blob));
+                let next = u8::try_from(blobs.len()).map_err(|_| WriteError::Blobs(blobs.len()))?;
+                blobs.push(lent.ok_or(ConvertError::Thread)?.clone());
+                numbers.insert(chunk.blob, next);
+                next
+            }
+        };
         all.push(chunk);
     }
     all.extend(own);

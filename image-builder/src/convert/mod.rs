@@ -13,6 +13,7 @@ mod assemble;
 mod blob;
 mod bootstrap;
 mod budget;
+mod cache;
 mod chunker;
 mod copy;
 mod dictionary;
@@ -26,6 +27,7 @@ mod publish;
 mod spool;
 
 pub(crate) use assemble::{Cut, Part, assemble};
+pub use cache::{BuildCache, RECORDS};
 pub use dictionary::Dictionary;
 pub use error::{ChunkingError, ConvertError};
 pub use options::{Format, Options, Publish};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rafs::{ChunkSize, Compressor, Digester, Encoder};
 
+use super::cache::BuildCache;
 use super::dictionary::Dictionary;
 use crate::oci::Platform;
 
@@ -27,6 +28,8 @@ pub struct Options {
     pub docker: bool,
     /// An image whose chunks need not be stored again.
     pub dictionary: Option<Arc<Dictionary>>,
+    /// Where layers are kept that were converted.
+    pub cache: Option<Arc<BuildCache>>,
 }
 
 /// What is put beside the chunked image.
@@ -80,6 +83,7 @@ impl Default for Options {
             publish: Publish::default(),
             docker: false,
             dictionary: None,
+            cache: None,
         }
     }
 }

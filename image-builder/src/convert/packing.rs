@@ -72,6 +72,6 @@ impl<'a> Packing<'a> {
             size: made.manifest.layers.iter().map(|layer| layer.size).sum(),
             source_size,
         };
-        Ok(Report { target, images: vec![image] })
+        Ok(Report { target, images: vec![image], cached_layers: 0, warnings: Vec::new() })
     }
 }
