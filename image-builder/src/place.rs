@@ -67,6 +67,16 @@ pub enum PlaceError {
 }
 
 impl Place {
+    /// The image's tag or name there, if the place says one.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        match self {
+            Self::Registry { reference: Reference::Tag(tag), .. } => Some(tag.as_ref()),
+            Self::Registry { .. } => None,
+            Self::Layout { tag, .. } | Self::Archive { tag, .. } => tag.as_deref(),
+        }
+    }
+
     /// The same place with another tag.
     ///
     /// # Errors
