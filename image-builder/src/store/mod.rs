@@ -10,6 +10,7 @@ mod error;
 mod index;
 pub mod layout;
 mod members;
+mod referrer;
 pub mod registry;
 mod verifying;
 
