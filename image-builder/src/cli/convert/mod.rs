@@ -10,8 +10,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 
-use super::StoreArgs;
-use super::bar;
+use super::{ReadingArgs, StoreArgs, bar};
 use crate::convert::{Options, Progress, Publish, Report, convert};
 use crate::oci::Platform;
 use crate::place::Place;
@@ -59,9 +58,8 @@ pub(super) struct ConvertArgs {
     /// Where data blobs lie until they are in the target [default: the system's temporary folder]
     #[arg(long, value_name = "FOLDER", env = "MEGANEURA_WORK_DIR")]
     work_dir: Option<PathBuf>,
-    /// Take absolute paths in layers from the root; they are refused otherwise
-    #[arg(long)]
-    absolute_paths: bool,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// What is to be fetched before it is read: a path in the image, with all below it; may be given
     /// several times [default: everything]
     #[arg(long, value_name = "PATH", visible_alias = "prefetch-dir")]
@@ -82,15 +80,13 @@ impl ConvertArgs {
             platforms: self.platform.clone(),
             work_dir: self.work_dir.clone(),
             docker: self.docker,
+            reading: self.reading.options(),
             ..Options::default()
         };
         if let Some(jobs) = self.jobs {
             options.jobs = usize::from(jobs);
         }
         options.prefetch = self.nydusify.prefetch(&self.prefetch)?;
-        if self.absolute_paths {
-            options.reading.absolute_paths = layer::limits::AbsolutePaths::FromRoot;
-        }
         options.publish = match (self.merge_index, self.referrer) {
             (true, _) => Publish::Index,
             (_, true) => Publish::Referrer,
