@@ -66,6 +66,27 @@ pub enum PlaceError {
     },
 }
 
+impl Place {
+    /// The same place with another tag.
+    ///
+    /// # Errors
+    /// If it can be no tag of a registry.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, PlaceError> {
+        let named = Some(tag.to_owned());
+        Ok(match self {
+            Self::Registry { repository, .. } => {
+                let parsed = Reference::parse(tag);
+                let bad = |why| PlaceError::Reference { text: tag.to_owned(), why };
+                Self::Registry { repository: repository.clone(), reference: parsed.map_err(bad)? }
+            }
+            Self::Layout { folder, .. } => Self::Layout { folder: folder.clone(), tag: named },
+            Self::Archive { kind, file, .. } => {
+                Self::Archive { kind: *kind, file: file.clone(), tag: named }
+            }
+        })
+    }
+}
+
 impl FromStr for Place {
     type Err = PlaceError;
 

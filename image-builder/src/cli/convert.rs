@@ -2,16 +2,22 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use rafs::{ChunkSize, Compressor, Digester, Encoder};
 
 use super::StoreArgs;
 use super::bar;
-use crate::convert::{Format, Options, Progress, Publish, Report, convert};
+use crate::convert::{
+    BuildCache, Dictionary, Format, Options, Progress, Publish, RECORDS, Report, convert,
+};
 use crate::oci::Platform;
-use crate::place::Place;
+use crate::opened::choose::{Want, choose};
+use crate::opened::store::{Reach, open};
+use crate::place::{Place, PlaceError};
+use crate::store::Client;
 
 /// Its arguments.
 #[expect(clippy::struct_excessive_bools, reason = "each is one flag that people give by name")]
@@ -49,6 +55,12 @@ pub(super) struct ConvertArgs {
     /// Write Docker's media types and not OCI's
     #[arg(long, visible_alias = "docker-v2-format")]
     docker: bool,
+    /// A chunked image, of the same format: chunks that it has are not stored again. Its blobs are
+    /// listed in the new image and taken over into the target, within a registry by reference
+    #[arg(long, value_name = "IMAGE", value_parser = dictionary_place)]
+    chunk_dict: Option<Place>,
+    #[command(flatten)]
+    cache: CacheArgs,
     #[command(flatten)]
     format: FormatArgs,
     #[command(flatten)]
@@ -65,6 +77,41 @@ pub(super) struct ConvertArgs {
     /// Print what was made as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What was converted before.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Build cache")]
+struct CacheArgs {
+    /// Take layers that were converted before from here, and keep others here: a name of its own in
+    /// a registry, or oci:FOLDER:TAG. Let only those write to it whom you trust with the images
+    #[arg(long, value_name = "CACHE")]
+    build_cache: Option<Place>,
+    /// The build cache's tag in the target's repository
+    #[arg(long, value_name = "TAG", conflicts_with = "build_cache")]
+    build_cache_tag: Option<String>,
+    /// How many layers the build cache keeps, those that were used last
+    #[arg(long, value_name = "N", default_value_t = RECORDS, visible_alias = "build-cache-max-records")]
+    build_cache_records: usize,
+}
+
+impl CacheArgs {
+    fn place(&self, target: &Place) -> anyhow::Result<Option<Place>> {
+        let Some(tag) = &self.build_cache_tag else { return Ok(self.build_cache.clone()) };
+        let place = target.with_tag(tag).with_context(|| format!("{tag} is no tag of {target}"))?;
+        Ok(Some(place))
+    }
+
+    fn open(&self, client: &Client, target: &Place) -> anyhow::Result<Option<Arc<BuildCache>>> {
+        let Some(place) = self.place(target)? else { return Ok(None) };
+        if matches!(place, Place::Archive { .. }) {
+            bail!("{place} is an archive, which cannot be added to: use a registry or oci:FOLDER");
+        }
+        let context = || format!("cannot open the build cache {place}");
+        let store = client.create(&place).with_context(context)?;
+        let cache = BuildCache::open(store, self.build_cache_records).with_context(context)?;
+        Ok(Some(Arc::new(cache)))
+    }
 }
 
 /// How chunks are stored.
@@ -135,6 +182,11 @@ fn batch_size(text: &str) -> Result<BatchSize, String> {
     }
 }
 
+/// A place; nydusify writes what it is of before it.
+fn dictionary_place(text: &str) -> Result<Place, PlaceError> {
+    text.strip_prefix("bootstrap:registry:").unwrap_or(text).parse()
+}
+
 impl FormatArgs {
     pub(super) fn format(&self) -> Format {
         Format {
@@ -155,8 +207,20 @@ impl FormatArgs {
 }
 
 impl ConvertArgs {
-    fn options(&self) -> Options {
+    fn dictionary(&self, client: &Client) -> anyhow::Result<Option<Arc<Dictionary>>> {
+        let Some(place) = &self.chunk_dict else { return Ok(None) };
+        let context = || format!("{place} is no dictionary");
+        let store = client.open(place).with_context(context)?;
+        let document = choose(&store, Want::Chunked, None).with_context(context)?;
+        let chunked = open(store, document, Reach::Parts).with_context(context)?;
+        let dictionary = Dictionary::new(&chunked, self.format.format()).with_context(context)?;
+        Ok(Some(Arc::new(dictionary)))
+    }
+
+    fn options(&self, client: &Client, target: &Place) -> anyhow::Result<Options> {
         let mut options = Options {
+            cache: self.cache.open(client, target)?,
+            dictionary: self.dictionary(client)?,
             format: self.format.format(),
             platforms: self.platform.clone(),
             work_dir: self.work_dir.clone(),
@@ -174,7 +238,7 @@ impl ConvertArgs {
             (_, true) => Publish::Referrer,
             _ => Publish::Alone,
         };
-        options
+        Ok(options)
     }
 }
 
@@ -184,15 +248,18 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     let client = args.store.client()?;
     let from = client.open(source).with_context(|| format!("cannot open {source}"))?;
     let to = client.create(target).with_context(|| format!("cannot open {target}"))?;
+    let options = args.options(&client, target)?;
     let progress = Progress::default();
-    let report =
-        bar::beside(&progress, args.json, || convert(&*from, &*to, &args.options(), &progress));
+    let report = bar::beside(&progress, args.json, || convert(&*from, &*to, &options, &progress));
     let report = report.with_context(|| format!("cannot convert {source}"))?;
     print(&report, target, args.json)
 }
 
 /// Says what was made.
 pub(super) fn print(report: &Report, target: &Place, json: bool) -> anyhow::Result<ExitCode> {
+    for warning in &report.warnings {
+        eprintln!("warning: {warning}");
+    }
     if json {
         println!("{}", serde_json::to_string(report)?);
         return Ok(ExitCode::SUCCESS);
@@ -202,6 +269,9 @@ pub(super) fn print(report: &Report, target: &Place, json: bool) -> anyhow::Resu
         println!("{platform}: {} bytes became {}", image.source_size, image.size);
         println!("  manifest     {}", image.digest);
         println!("  merkle root  {}", image.merkle_root);
+    }
+    if report.cached_layers > 0 {
+        println!("{} layers came from the build cache", report.cached_layers);
     }
     println!("{target} is {}", report.target.digest);
     Ok(ExitCode::SUCCESS)

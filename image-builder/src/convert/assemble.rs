@@ -4,8 +4,8 @@ use content::Digest;
 use rafs::{Blob, ChunkId, ChunkInfo, ChunkSize, Compressor, Content, Digester, Image};
 use tree::{InodeId, Layer, Tree};
 
+use super::blob::DataBlob;
 use super::error::ConvertError;
-use super::layer::DataBlob;
 use super::options::Format;
 
 /// An image that was put together.
@@ -35,7 +35,7 @@ pub(crate) trait HasBlob {
 
 impl HasBlob for DataBlob {
     fn blob(&self) -> &Blob {
-        &self.finished.blob
+        &self.blob
     }
 }
 

@@ -195,10 +195,16 @@ impl Opened {
         slot.info.get().ok_or_else(|| gone(blob.id))
     }
 
+    /// The file with a blob's compression info, if it came beside the bootstrap.
+    #[must_use]
+    pub fn info_file(&self, blob: &Digest) -> Option<&Bytes> {
+        self.parts.metas.get(blob)
+    }
+
     /// Whether a blob's compression info came beside the bootstrap.
     #[must_use]
     pub fn has_info_beside(&self, blob: &Blob) -> bool {
-        matches!(blob.id, BlobId::Digest(id) if self.parts.metas.contains_key(&id))
+        matches!(blob.id, BlobId::Digest(id) if self.info_file(&id).is_some())
     }
 
     /// The compression info with its header, as the blob has it.
