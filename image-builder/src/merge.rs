@@ -83,7 +83,7 @@ pub fn merge(sources: Vec<Source>) -> Result<Image, MergeError> {
         let layer = layer_of(&image.tree).map_err(|error| MergeError::Layer { name, error })?;
         parts.push(Part { digest, layer, chunks: image.chunks, blobs: image.blobs });
     }
-    Ok(assemble(parts, cut.ok_or(MergeError::Nothing)?)?.image)
+    Ok(assemble(parts, cut.ok_or(MergeError::Nothing)?, &[])?.image)
 }
 
 /// The image that a source has, with every blob named.

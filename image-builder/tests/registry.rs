@@ -127,6 +127,20 @@ async fn what_another_repository_has_is_mounted_and_not_sent_again() {
     assert!(sizes.iter().filter(|size| **size < 150_000).count() == 2, "{sizes:?}");
     builder(&["check", &b, "--against", &v2], at);
 
+    // This registry does not list referrers itself.
+    let (d, ordinary) = (image("d"), format!("{}/demo/d", registry.host()));
+    builder(&["convert", &v1, &d, "--referrer", "--build-cache-tag", "cache"], at);
+    builder(&["convert", &v1, &d, "--referrer", "--build-cache-tag", "cache"], at);
+    let raw = |name: &str| {
+        let asked = ["inspect", "--raw", "--tls-verify=false", &format!("docker://{name}")];
+        json(Command::new("skopeo").args(asked).output().unwrap())
+    };
+    let subject = raw(&d)["subject"]["digest"].as_str().unwrap().to_owned();
+    let referrers = raw(&format!("{ordinary}:{}", subject.replace(':', "-")));
+    let listed = referrers["manifests"].as_array().unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(raw(&format!("{ordinary}@{}", listed[0]["digest"].as_str().unwrap())), raw(&d));
+
     // The first image again, elsewhere: nothing is converted, and all is there.
     let cache = format!("{}/demo/a:cache", registry.host());
     let again = json(builder(&["convert", &v1, &c, "--build-cache", &cache, "--json"], at));

@@ -76,10 +76,13 @@ pub enum ConvertError {
         /// Why.
         error: io::Error,
     },
+    /// What is to be fetched first is not there.
+    #[error("the image has no {0}, which was to be fetched first")]
+    Prefetch(tree::Path),
     /// A dictionary of another format.
     #[error(
         "the dictionary was made with {what} {there} and this image is to have {here}: \
-             give both the same"
+         give both the same"
     )]
     Dictionary {
         /// The option.

@@ -55,7 +55,7 @@ impl Work<'_> {
         annotations: &BTreeMap<String, String>,
     ) -> Result<Chunked, ConvertError> {
         let parts = layers.into_iter().map(|(digest, converted)| converted.part(digest));
-        let assembled = assemble(parts, self.cut())?;
+        let assembled = assemble(parts, self.cut(), &self.shared.prefetch)?;
         let blobs = assembled.blobs;
         self.take_over(&blobs)?;
         let boot = bootstrap::layer(assembled.image, &blobs, &self.shared.spool)?;

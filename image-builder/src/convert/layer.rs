@@ -52,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) reading: layer::Options,
     pub(crate) budget: Budget,
     pub(crate) spool: SpoolFolder,
+    pub(crate) prefetch: Vec<tree::Path>,
     pub(crate) dictionary: Option<Arc<Dictionary>>,
     pub(crate) cache: Option<Arc<BuildCache>>,
 }

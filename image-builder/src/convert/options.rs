@@ -26,6 +26,8 @@ pub struct Options {
     pub publish: Publish,
     /// Whether the manifest is Docker's and not OCI's.
     pub docker: bool,
+    /// What is to be fetched first, each with all below it; everything, if empty.
+    pub prefetch: Vec<tree::Path>,
     /// An image whose chunks need not be stored again.
     pub dictionary: Option<Arc<Dictionary>>,
     /// Where layers are kept that were converted.
@@ -82,6 +84,7 @@ impl Default for Options {
             reading: layer::Options::default(),
             publish: Publish::default(),
             docker: false,
+            prefetch: Vec::new(),
             dictionary: None,
             cache: None,
         }

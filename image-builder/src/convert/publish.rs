@@ -73,6 +73,7 @@ pub(super) fn shared(options: &Options) -> Shared {
         reading: options.reading,
         budget: Budget::new(BUDGET),
         spool: SpoolFolder::new(options.work_dir.as_deref()),
+        prefetch: options.prefetch.clone(),
         dictionary: options.dictionary.clone(),
         cache: options.cache.clone(),
     }
