@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use benches::floor::{self, Stopwatch};
-use benches::images::{self, scratch};
+use benches::images::{self, made, scratch};
 use benches::report::{Report, Row};
 use benches::run::{Cost, pinned, run};
 use benches::software::Software;
@@ -35,7 +35,7 @@ use image_builder::convert::Format;
 
 const ROUNDS: usize = 5;
 
-/// The level that `mkfs.erofs` takes for LZ4HC unless it is told one.
+/// What makes an image of the same files, at its own level.
 const EROFS: &str = "mkfs.erofs, lz4hc";
 
 /// One round.
@@ -102,15 +102,15 @@ impl Bench {
 
     /// The floor, of what the run before made.
     fn steps(&self) -> anyhow::Result<Steps> {
-        let made = images::blobs(&crate_folder("convert/layout")?)?;
+        let blobs = images::blobs(&layout()?)?;
         pinned(1, || {
             Ok(Steps {
                 source_hash: floor::hash(&self.layers)?,
                 inflate: floor::inflate(&self.layers)?,
                 chunks: floor::hash_and_compress(&self.layers, &Format::default())?,
-                blob_hash: floor::hash(&made)?,
+                blob_hash: floor::hash(&blobs)?,
                 read: read(&self.layers)?,
-                write: write(&made)?,
+                write: write(&blobs)?,
             })
         })?
     }
@@ -155,7 +155,7 @@ impl Bench {
 
     /// How many names the image has.
     fn entries(&self) -> anyhow::Result<u64> {
-        let layout = crate_folder("convert/layout")?;
+        let layout = layout()?;
         let opened = images::chunked(&format!("oci:{}:v1", layout.display()))?.opened;
         Ok(opened.bootstrap().check()?.names)
     }
@@ -168,8 +168,9 @@ impl Steps {
     }
 }
 
-fn crate_folder(name: &str) -> anyhow::Result<PathBuf> {
-    Ok(benches::folder()?.join("scratch").join(name))
+/// Where the last run of ours left its image.
+fn layout() -> anyhow::Result<PathBuf> {
+    Ok(made("convert")?.join("layout"))
 }
 
 /// Seconds of reading these files once.

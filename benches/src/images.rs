@@ -40,12 +40,20 @@ pub fn bytes<'a>(blobs: impl IntoIterator<Item = &'a Descriptor>) -> f64 {
     blobs.into_iter().map(|blob| blob.size).sum::<u64>() as f64
 }
 
-/// A folder for what is made in a run, empty.
+/// The folder for what a bench makes in a run.
+///
+/// # Errors
+/// If `target/bench` cannot be made.
+pub fn made(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(crate::folder()?.join("scratch").join(name))
+}
+
+/// [`made`], empty.
 ///
 /// # Errors
 /// If it cannot be made.
 pub fn scratch(name: &str) -> anyhow::Result<PathBuf> {
-    let folder = crate::folder()?.join("scratch").join(name);
+    let folder = made(name)?;
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
