@@ -9,7 +9,8 @@
 //! - `decompress`: every chunk that lies alone and every batch, once;
 //! - `chunk_hash`: SHA-256 of every chunk.
 //!
-//! The figure that was asked for is the CPU time over their sum, on one core, as the floor is.
+//! The figure that was asked for is the CPU time over their sum, on one core, as the floor is. No
+//! check of a compressed image comes near the two hashes alone; that ratio is told beside it.
 //! Not in the floor: reading, the bootstrap, the tables of the blobs, the tree and its hashes.
 
 use std::collections::BTreeMap;
@@ -65,6 +66,7 @@ fn main() -> anyhow::Result<()> {
         let steps = first.map_or_else(|| pinned(1, steps)?, Ok)?;
         rounds.push(Round { one, two, steps });
     }
+    images::forget("check")?;
     report(&image.name(), &rounds)
 }
 
@@ -79,6 +81,8 @@ fn report(name: &str, rounds: &[Round]) -> anyhow::Result<()> {
     let ratio = of(&one, "cpu_over_floor", &|it| it.one.cpu / it.steps.sum());
     report.add(ratio.against(floor).at_most(1.2));
     report.add(of(&two, "cpu_over_floor", &|it| it.two.cpu / it.steps.sum()).against(floor));
+    let hashes = of(&one, "cpu_over_hashes", &|it| it.one.cpu / it.steps.hashes());
+    report.add(hashes.against("blob_hash and chunk_hash alone"));
     report.add(of(&one, "cpu_s", &|it| it.one.cpu));
     report.add(of(&two, "cpu_s", &|it| it.two.cpu));
     report.add(of(&alone, "floor_s", &|it| it.steps.sum()));
@@ -93,7 +97,11 @@ fn report(name: &str, rounds: &[Round]) -> anyhow::Result<()> {
 
 impl Steps {
     const fn sum(&self) -> f64 {
-        self.blob_hash + self.decompress + self.chunk_hash
+        self.hashes() + self.decompress
+    }
+
+    const fn hashes(&self) -> f64 {
+        self.blob_hash + self.chunk_hash
     }
 }
 

@@ -65,6 +65,7 @@ fn main() -> anyhow::Result<()> {
         (0..ROUNDS).map(|round| bench.round(round)).collect::<Result<_, _>>()?;
     let mut report = Report::new("convert", ROUNDS);
     bench.add(&mut report, &rounds)?;
+    ["convert", "erofs", "written"].into_iter().try_for_each(images::forget)?;
     report.finish()
 }
 
@@ -122,6 +123,7 @@ impl Bench {
         let of = |case: &str, metric: &str, value: &dyn Fn(&Round) -> f64| {
             Row::of(case, metric, rounds.iter().map(value))
         };
+        report.add(Row::of(&name, "unpacked_gb", [self.image.gigabytes()]).at_least(1.0));
         let (one, two) = (case("1 core"), case("2 cores"));
         let floor = "the sum of the steps";
         let ratio = of(&one, "cpu_over_floor", &|it| it.one.cpu / it.steps.sum());

@@ -61,6 +61,14 @@ pub fn scratch(name: &str) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
+/// Takes what a bench made off the disk.
+///
+/// # Errors
+/// If it cannot be removed.
+pub fn forget(name: &str) -> anyhow::Result<()> {
+    Ok(std::fs::remove_dir_all(made(name)?)?)
+}
+
 /// `image-builder convert` from one place to another, blobs on their way in `work`.
 ///
 /// # Errors

@@ -72,10 +72,15 @@ impl Units {
 }
 
 /// Compresses units into memory that it keeps.
-#[allow(missing_debug_implementations, reason = "zstd's has none")]
 pub struct Press {
     zstd: zstd::bulk::Compressor<'static>,
     room: Vec<u8>,
+}
+
+impl std::fmt::Debug for Press {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Press").finish_non_exhaustive()
+    }
 }
 
 impl Press {

@@ -110,6 +110,13 @@ impl Software {
         format!("{whole}.{part:02} GB, {} layers", self.about.layers)
     }
 
+    /// Gigabytes of files.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "gigabytes")]
+    pub fn gigabytes(&self) -> f64 {
+        self.about.bytes as f64 / 1e9
+    }
+
     /// Which package `v2` has in a newer version, and how many bytes its files have.
     #[must_use]
     pub fn upgraded(&self) -> (&str, u64) {
