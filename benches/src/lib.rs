@@ -6,7 +6,11 @@
 //! - [`blob`]: large blobs of known digest; [`nginx`]: a server for them, as a registry or as a baseline;
 //! - [`client`]: a load client that throws away what it gets, cheaply;
 //! - [`rig`]: a supernode and a node;
-//! - [`net`]: network namespaces and links of a given rate.
+//! - [`net`]: network namespaces and links of a given rate;
+//! - [`software`]: a real image, of the packages that are installed here; [`images`]: what is asked
+//!   of images in layout folders;
+//! - [`run`](mod@run): a program run to its end on so many cores;
+//! - [`floor`], [`units`]: what the bytes of an image cannot avoid, step by step.
 //!
 //! Processes are started by the testbed; it finds the release binaries beside a bench that
 //! `make bench` built.
@@ -25,11 +29,16 @@
 
 pub mod blob;
 pub mod client;
+pub mod floor;
+pub mod images;
 pub mod net;
 pub mod nginx;
 pub mod report;
 pub mod rig;
 pub mod rounds;
+pub mod run;
+pub mod software;
+pub mod units;
 pub mod usage;
 
 use std::path::PathBuf;

@@ -26,6 +26,7 @@ pub mod diff;
 pub mod export;
 pub mod folder;
 pub mod inspect;
+mod layer_tree;
 pub mod layers;
 pub mod ls;
 pub mod merge;

@@ -43,7 +43,7 @@ pub fn list(
             }
             if depth == Depth::Entries && visit.inode.is_directory() {
                 // `Iterator` has a `skip` too.
-                tree::walk::Steps::skip(&mut steps);
+                steps.pass_over();
             }
         }
     }

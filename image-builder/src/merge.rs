@@ -1,14 +1,14 @@
 //! Bootstraps of single layers become one.
 //!
-//! A layer's bootstrap has its whiteouts as files, either as OCI layers have them (`.wh.NAME`,
-//! `.wh..wh..opq`) or as overlayfs has them (character devices 0:0, `trusted.overlay.opaque`).
+//! What a layer does to those under it, its bootstrap says with files ([`crate::layer_tree`]).
 
 use content::Digest;
 use rafs::section::{SectionName, Toc};
-use rafs::{BlobId, Bootstrap, Content, Image, RafsError};
-use tree::{Device, Inode, InodeId, Kind, Layer, LayerError, Name, Path};
+use rafs::{BlobId, Bootstrap, Image, RafsError};
+use tree::LayerError;
 
 use crate::convert::{ConvertError, Cut, Part, assemble};
+use crate::layer_tree::layer_of;
 
 /// Why bootstraps do not become one.
 #[derive(Debug, thiserror::Error)]
@@ -80,10 +80,10 @@ pub fn merge(sources: Vec<Source>) -> Result<Image, MergeError> {
             }
         }
         cut = Some(here);
-        let layer = layer_of(&image).map_err(|error| MergeError::Layer { name, error })?;
+        let layer = layer_of(&image.tree).map_err(|error| MergeError::Layer { name, error })?;
         parts.push(Part { digest, layer, chunks: image.chunks, blobs: image.blobs });
     }
-    Ok(assemble(parts, cut.ok_or(MergeError::Nothing)?)?.image)
+    Ok(assemble(parts, cut.ok_or(MergeError::Nothing)?, &[])?.image)
 }
 
 /// The image that a source has, with every blob named.
@@ -109,69 +109,4 @@ fn open(source: Source) -> Result<Image, MergeError> {
         }
     }
     Ok(image)
-}
-
-/// The layer that a tree with whiteouts in it says.
-fn layer_of(image: &Image) -> Result<Layer<Content>, LayerError> {
-    let mut layer = Layer::new();
-    let mut first = std::collections::BTreeMap::<InodeId, Path>::new();
-    let mut walk = image.tree.walk();
-    while let Some(visit) = walk.next() {
-        let path = walk.path();
-        let (parent, name) = path.split().unzip();
-        let (parent, name): (Option<Path>, Option<Name>) = (parent, name);
-        let parent = parent.unwrap_or_default();
-        let name = name.as_ref().map_or(&b""[..], |name| name.as_bytes());
-        if name == b".wh..wh..opq" {
-            layer.hide_all_in(&parent)?;
-            continue;
-        }
-        if let Some(hidden) = name.strip_prefix(b".wh.") {
-            // AUFS's own files say nothing.
-            if let Ok(hidden) = Name::new(hidden).map(|name| parent.join(&name))
-                && !hidden_by_aufs(name)
-            {
-                layer.whiteout(&hidden)?;
-            }
-            continue;
-        }
-        if *visit.inode.kind() == Kind::CharDevice(Device { major: 0, minor: 0 }) {
-            layer.whiteout(&path)?;
-            continue;
-        }
-        if let Some(first) = first.get(&visit.id) {
-            layer.link(&path, first)?;
-            continue;
-        }
-        if visit.inode.links() > 1 {
-            first.insert(visit.id, path.clone());
-        }
-        let (inode, opaque) = fresh(visit.inode);
-        layer.insert(&path, inode)?;
-        if opaque {
-            layer.hide_all_in(&path)?;
-        }
-    }
-    Ok(layer)
-}
-
-fn hidden_by_aufs(name: &[u8]) -> bool {
-    name.starts_with(b".wh..wh.")
-}
-
-/// The inode without its place, and whether overlayfs calls it opaque.
-fn fresh(inode: &Inode<Content>) -> (Inode<Content>, bool) {
-    let mut meta = inode.meta.clone();
-    let opaque = meta.xattrs.remove(&b"trusted.overlay.opaque"[..]);
-    let opaque = opaque.is_some_and(|value| value == b"y");
-    let fresh = match inode.kind() {
-        Kind::Directory(_) => Inode::directory(meta),
-        Kind::File(content) => Inode::file(meta, content.clone()),
-        Kind::Symlink(target) => Inode::symlink(meta, target),
-        Kind::CharDevice(device) => Inode::char_device(meta, *device),
-        Kind::BlockDevice(device) => Inode::block_device(meta, *device),
-        Kind::Fifo => Inode::fifo(meta),
-        Kind::Socket => Inode::socket(meta),
-    };
-    (fresh, opaque)
 }

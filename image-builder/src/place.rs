@@ -53,6 +53,9 @@ pub enum PlaceError {
     /// It begins like a transport, and no path follows.
     #[error("`{0}` names no file or folder: write `{0}PATH` or `{0}PATH:TAG`")]
     NoPath(&'static str),
+    /// There is something at that path, and it is no image.
+    #[error("`{0}` is there, but is no image: neither OCI layout nor archive nor bootstrap")]
+    NoImage(String),
     /// It is no reference.
     #[error(
         "`{text}` is neither a path that exists nor an image in a registry ({why}); \
@@ -64,6 +67,37 @@ pub enum PlaceError {
         /// What is wrong with it.
         why: NameError,
     },
+}
+
+impl Place {
+    /// The image's tag or name there, if the place says one.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        match self {
+            Self::Registry { reference: Reference::Tag(tag), .. } => Some(tag.as_ref()),
+            Self::Registry { .. } => None,
+            Self::Layout { tag, .. } | Self::Archive { tag, .. } => tag.as_deref(),
+        }
+    }
+
+    /// The same place with another tag.
+    ///
+    /// # Errors
+    /// If it can be no tag of a registry.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, PlaceError> {
+        let named = Some(tag.to_owned());
+        Ok(match self {
+            Self::Registry { repository, .. } => {
+                let parsed = Reference::parse(tag);
+                let bad = |why| PlaceError::Reference { text: tag.to_owned(), why };
+                Self::Registry { repository: repository.clone(), reference: parsed.map_err(bad)? }
+            }
+            Self::Layout { folder, .. } => Self::Layout { folder: folder.clone(), tag: named },
+            Self::Archive { kind, file, .. } => {
+                Self::Archive { kind: *kind, file: file.clone(), tag: named }
+            }
+        })
+    }
 }
 
 impl FromStr for Place {
@@ -86,7 +120,10 @@ impl FromStr for Place {
         if let Some(rest) = text.strip_prefix("docker://") {
             return reference(rest);
         }
-        existing(text).map_or_else(|| reference(text), Ok)
+        let path = text.starts_with(['/', '.']) && Path::new(text).exists();
+        let other =
+            || if path { Err(PlaceError::NoImage(text.to_owned())) } else { reference(text) };
+        existing(text).map_or_else(other, Ok)
     }
 }
 
@@ -188,7 +225,7 @@ mod tests {
     fn a_path_that_exists_is_taken_for_what_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
-        assert!(shown(path).contains("is neither a path"), "an empty folder is no layout");
+        assert!(shown(path).contains("is there, but is no image"), "an empty folder");
         std::fs::write(folder.path().join("index.json"), "{}").unwrap();
         assert_eq!(shown(path), format!("oci:{path}"));
         assert_eq!(shown(&format!("{path}:v1")), format!("oci:{path}:v1"));

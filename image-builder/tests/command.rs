@@ -155,3 +155,53 @@ fn a_reader_that_goes_away_is_no_error_to_tell() {
     assert_eq!(said(&output), "");
     assert!(String::from_utf8_lossy(&output.stdout).contains("100"));
 }
+
+/// Pipelines that call nydusify go on as they are.
+#[test]
+fn flags_are_taken_as_nydusify_names_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let files = at.join("files/etc");
+    fs::create_dir_all(&files).unwrap();
+    fs::write(files.join("first"), b"first").unwrap();
+    fs::write(files.join("other"), b"other").unwrap();
+    let run = |args: &[&str], input: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_image-builder"))
+            .args(args)
+            .current_dir(at)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let tar = ["-C", "files", "-cf", "layer.tar", "etc"];
+    assert!(Command::new("tar").args(tar).current_dir(at).status().unwrap().success());
+    for args in [
+        &["init", "--layout", "in"][..],
+        &["new", "--image", "in:v1"],
+        &["raw", "add-layer", "--image", "in:v1", "layer.tar"],
+    ] {
+        assert!(Command::new("umoci").args(args).current_dir(at).status().unwrap().success());
+    }
+    let convert = ["convert", "--source", "oci:in:v1", "--target-suffix", "-nydus"];
+    let more = ["--fs-version", "6", "--fs-chunk-size", "0x100000", "--output-json", "report.json"];
+    let patterns = ["--all-platforms", "--prefetch-patterns"];
+    let output = run(&[&convert[..], &more, &patterns].concat(), "/etc/first\n\n");
+    assert!(output.status.success(), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&fs::read(at.join("report.json")).unwrap()).unwrap();
+    assert!(report["target"]["digest"].is_string());
+    let inspected = json(&run(&["inspect", "oci:in:v1-nydus", "--json"], ""));
+    assert_eq!(inspected["prefetch"], 1);
+
+    let archived = ["convert", "--source", "oci:in:v1", "--target-archive", "out.tar"];
+    assert!(run(&archived, "").status.success());
+    assert_eq!(json(&run(&["check", "out.tar", "--json"], ""))["problems"], serde_json::json!([]));
+    let missing = run(&[&convert[..], &["--prefetch-dir", "/none"]].concat(), "");
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(said(&missing).contains("/none"), "{}", said(&missing));
+    let insecure = run(&[&convert[..], &["--source-insecure"]].concat(), "");
+    assert!(said(&insecure).contains("--ca FILE"), "{}", said(&insecure));
+}

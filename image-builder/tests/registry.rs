@@ -82,3 +82,73 @@ async fn an_image_in_a_registry_is_checked_whole_and_read_in_parts() {
     assert_eq!(diff["root_a"], diff["root_b"]);
     assert_eq!(diff["fetch"]["stored"], 0);
 }
+
+/// An image of one layer with these files.
+fn image_of(at: &Path, name: &str, files: &[(&str, &[u8])]) -> String {
+    let folder = at.join(format!("{name}-files"));
+    fs::create_dir(&folder).unwrap();
+    files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
+    umoci(&["init", "--layout", name], at);
+    umoci(&["new", "--image", &format!("{name}:v1")], at);
+    let inserted = ["insert", "--image", &format!("{name}:v1"), &format!("{name}-files"), "/"];
+    umoci(&inserted, at);
+    format!("oci:{name}:v1")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_repository_has_is_mounted_and_not_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let noise = |seed: u8| -> Vec<u8> {
+        let digests =
+            (0..60_000_u32).map(|n| content::Digest::of(&[&[seed], &n.to_le_bytes()[..]].concat()));
+        digests.flat_map(|digest| *digest.as_bytes()).collect()
+    };
+    let (big, small) = (noise(1), noise(2));
+    let v1 = image_of(at, "v1", &[("big", &big)]);
+    let v2 = image_of(at, "v2", &[("big", &big), ("small", &small[..100_000])]);
+    let bed = Bed::new().unwrap();
+    let registry = bed.registry().start().await.unwrap();
+    let image = |name: &str| format!("{}/demo/{name}:v1", registry.host());
+    let (a, b, c) = (image("a"), image("b"), image("c"));
+    builder(&["convert", &v1, &a, "--build-cache-tag", "cache"], at);
+    let json =
+        |output: Output| -> serde_json::Value { serde_json::from_slice(&output.stdout).unwrap() };
+    json(builder(&["convert", &v2, &b, "--chunk-dict", &a, "--json"], at));
+    let raw = ["inspect", "--raw", "--tls-verify=false", &format!("docker://{b}")];
+    let manifest = json(Command::new("skopeo").args(raw).output().unwrap());
+    let sizes: Vec<_> = manifest["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|layer| layer["size"].as_u64().unwrap())
+        .collect();
+    assert_eq!(sizes.len(), 3, "the dictionary's blob, its own, and the bootstrap");
+    assert!(sizes.iter().filter(|size| **size < 150_000).count() == 2, "{sizes:?}");
+    builder(&["check", &b, "--against", &v2], at);
+
+    // This registry does not list referrers itself.
+    let (d, ordinary) = (image("d"), format!("{}/demo/d", registry.host()));
+    builder(&["convert", &v1, &d, "--referrer", "--build-cache-tag", "cache"], at);
+    builder(&["convert", &v1, &d, "--referrer", "--build-cache-tag", "cache"], at);
+    let raw = |name: &str| {
+        let asked = ["inspect", "--raw", "--tls-verify=false", &format!("docker://{name}")];
+        json(Command::new("skopeo").args(asked).output().unwrap())
+    };
+    let subject = raw(&d)["subject"]["digest"].as_str().unwrap().to_owned();
+    let referrers = raw(&format!("{ordinary}:{}", subject.replace(':', "-")));
+    let listed = referrers["manifests"].as_array().unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(raw(&format!("{ordinary}@{}", listed[0]["digest"].as_str().unwrap())), raw(&d));
+
+    // The first image again, elsewhere: nothing is converted, and all is there.
+    let cache = format!("{}/demo/a:cache", registry.host());
+    let again = json(builder(&["convert", &v1, &c, "--build-cache", &cache, "--json"], at));
+    assert_eq!(again["cached_layers"], 1);
+    assert_eq!(again["warnings"].as_array().unwrap().len(), 0);
+    builder(&["check", &c, "--against", &v1], at);
+    let requests = registry.requests();
+    let mounts =
+        requests.iter().filter(|asked| asked.path.contains("mount=") && asked.status == 201);
+    assert_eq!(mounts.count(), 2, "the dictionary's blob, and the cache's");
+}

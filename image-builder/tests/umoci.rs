@@ -157,9 +157,34 @@ fn what_is_unpacked_is_what_umoci_unpacks() {
     // And the kernel, of the disk image.
     builder(&["export", "--block", "oci:chunked:v1", "-o", "disk"], at);
     fs::create_dir(at.join("mount")).unwrap();
-    if let Some(_mounted) = trees::mount::erofs(&at.join("disk"), &at.join("mount")) {
+    if let Some(_mounted) = trees::mount::erofs(&at.join("disk"), &[], &at.join("mount")) {
         let told = differences(&found, &scan(&at.join("mount")));
         assert_eq!(told.iter().take(20).collect::<Vec<_>>(), Vec::<&String>::new());
     }
     assert!(found.get(InodeId::ROOT).is_some());
+
+    // And of blobs that are not compressed, as they lie in the layout.
+    builder(&["convert", "--compressor", "none", "oci:oci:v1", "oci:plain:v1"], at);
+    let (bootstrap, blobs) = parts(&at.join("plain"), at);
+    if let Some(_mounted) = trees::mount::erofs(&bootstrap, &blobs, &at.join("mount")) {
+        let told = differences(&found, &scan(&at.join("mount")));
+        assert_eq!(told.iter().take(20).collect::<Vec<_>>(), Vec::<&String>::new());
+    }
+}
+
+/// The bootstrap of a layout's image, taken out into `at`, and its data blobs.
+fn parts(layout: &Path, at: &Path) -> (PathBuf, Vec<PathBuf>) {
+    let blob = |descriptor: &serde_json::Value| {
+        let digest = descriptor["digest"].as_str().unwrap();
+        layout.join("blobs/sha256").join(digest.trim_start_matches("sha256:"))
+    };
+    let json = |path: &Path| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    };
+    let index = json(&layout.join("index.json"));
+    let manifest = json(&blob(&index["manifests"][0]));
+    let mut blobs: Vec<_> = manifest["layers"].as_array().unwrap().iter().map(blob).collect();
+    let bootstrap = blobs.pop().unwrap().display().to_string();
+    run("tar", &["-xzf", &bootstrap, "image/image.boot"], at);
+    (at.join("image/image.boot"), blobs)
 }

@@ -68,7 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("benches", &["content", "testbed"]),
+    ("benches", &["content", "image-builder", "layer", "rafs", "testbed"]),
     ("fuzz", &["content", "dfdaemon", "registry", "telemetry", "transport", "wire"]),
     ("tests", &["content", "dfdaemon", "registry", "supernode", "testbed", "wire"]),
 ];

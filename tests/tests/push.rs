@@ -96,7 +96,7 @@ async fn blobs_and_manifests_are_there_afterwards() -> anyhow::Result<()> {
     );
     let media_type = "application/vnd.oci.image.manifest.v1+json";
     let tag = Reference::parse("v1")?;
-    let digest = registries.put_manifest(&a, &tag, media_type, manifest.clone()).await?;
+    let digest = registries.put_manifest(&a, &tag, media_type, manifest.clone()).await?.digest;
     let other = Reference::Digest(nowhere);
     let refused = registries.put_manifest(&a, &other, media_type, manifest.clone()).await;
     assert!(matches!(refused, Err(Error::DigestMismatch { .. })), "{refused:?}");

@@ -39,7 +39,7 @@
 //! # What is decided otherwise, because input may be hostile
 //!
 //! - An absolute path is refused unless [`limits::Options::absolute_paths`] has it taken from the
-//!   root, as containerd does.
+//!   root, as containerd does. `/` alone is the root in any case: umoci calls it so.
 //! - `..` in a path or in a hard link's target is refused. In a symbolic link's target it is not:
 //!   that is data, and nobody outside the tree follows it.
 //! - A path through a symbolic link *of the same layer* is refused unless
@@ -47,7 +47,8 @@
 //!   layers makes one, and everybody who attacks unpackers does. A path through a symbolic link of
 //!   a *lower* layer is ordinary (`lib/x` over `lib -> usr/lib`) and is followed, inside the tree,
 //!   when layers are stacked.
-//! - An archive without its end is truncated.
+//! - An archive may lack its end, from the last byte of a file on: umoci writes such, and Go reads
+//!   them. What is cut off elsewhere is refused.
 
 #![forbid(unsafe_code)]
 

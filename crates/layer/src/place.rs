@@ -114,7 +114,9 @@ pub(crate) fn symlink_target(bytes: &[u8]) -> Result<&[u8], Refusal> {
 }
 
 fn parse(bytes: &[u8], options: &Options) -> Result<Path, Refusal> {
-    if bytes.first() == Some(&b'/') && options.absolute_paths == AbsolutePaths::Refuse {
+    // umoci writes the root itself as `/`; nothing else is reached by it.
+    let absolute = bytes.first() == Some(&b'/') && bytes != b"/";
+    if absolute && options.absolute_paths == AbsolutePaths::Refuse {
         return Err(Refusal::Absolute);
     }
     if bytes.len() > MAX_PATH {

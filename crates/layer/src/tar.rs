@@ -107,7 +107,12 @@ impl<R: Read> TarReader<R> {
             return Ok(None);
         }
         let at = self.offset;
-        let block = self.block()?.ok_or(TarError::Truncated(at))?;
+        let Some(block) = self.block()? else {
+            // Some writers leave the end out, umoci's `insert` among them. Whether a layer is all
+            // there, its digest says.
+            self.ended = true;
+            return if at > 0 { Ok(None) } else { Err(TarError::Truncated(at)) };
+        };
         if block != [0; BLOCK] {
             return Header::new(block).map(Some).ok_or(TarError::NoHeader(at));
         }
@@ -179,20 +184,20 @@ impl<R: Read> TarReader<R> {
     }
 
     fn skip_rest(&mut self) -> Result<(), TarError> {
-        let mut left = self.unread.saturating_add(self.padding);
-        (self.unread, self.padding) = (0, 0);
-        if left == 0 {
-            return Ok(());
-        }
+        let mut unread = std::mem::take(&mut self.unread);
+        // No byte of a file; who leaves the archive's end out leaves this out too.
+        let padding = std::mem::take(&mut self.padding);
         let mut scratch = [0; 8 << 10];
-        while left > 0 {
-            let upto = usize::try_from(left).unwrap_or(usize::MAX).min(scratch.len());
+        while unread > 0 {
+            let upto = usize::try_from(unread).unwrap_or(usize::MAX).min(scratch.len());
             let read = self.fill(scratch.get_mut(..upto).unwrap_or_default())?;
             if read < upto {
                 return Err(TarError::Truncated(self.offset));
             }
-            left = left.saturating_sub(read as u64);
+            unread = unread.saturating_sub(read as u64);
         }
+        let padding = usize::try_from(padding).unwrap_or_default();
+        self.fill(scratch.get_mut(..padding).unwrap_or_default())?;
         Ok(())
     }
 

@@ -100,6 +100,10 @@ use MemberKind::{Directory, File, HardLink, Symlink};
 #[test]
 fn paths_that_lead_elsewhere() {
     assert_eq!(refusal(&tar(&[("/etc/passwd", File, "")])), Refusal::Absolute);
+    assert_eq!(refusal(&tar(&[("//", Directory, "")])), Refusal::Absolute);
+    // umoci calls the root so.
+    let root = tar(&[("/", Directory, "")]);
+    assert!(read_layer(&root[..], &Options::default(), |_, _| Ok::<_, io::Error>(())).is_ok());
     for up in ["../a", "a/../../b", "a/..", ".."] {
         assert_eq!(refusal(&tar(&[(up, File, "")])), Refusal::Path(PathError::Parent), "{up}");
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use content::Digest;
 use http::Method;
-use http::header::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
 use url::Url;
 
 use crate::call::Call;
@@ -25,6 +25,20 @@ use crate::sent::Sent;
 
 /// An upload that is given up may be gone already.
 const GIVEN_UP: &[u16] = &[200, 202, 204, 404, 405];
+
+/// What a registry lists a manifest under that refers to another one (OCI distribution-spec,
+/// "Pushing Manifests with Subject").
+const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+
+/// A manifest that was put.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PutManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// Whether the registry lists it as a referrer of its subject. One that does not leaves that to
+    /// who puts it.
+    pub subject: bool,
+}
 
 impl Registries {
     /// Sends the first `length` bytes of `file`. The registry keeps them only if they have this
@@ -76,7 +90,7 @@ impl Registries {
         Ok(false)
     }
 
-    /// Puts a manifest under a tag or its digest; gives its digest.
+    /// Puts a manifest under a tag or its digest.
     ///
     /// # Errors
     /// [`Error::DigestMismatch`] if it is put under another digest than its own; if the media type
@@ -87,7 +101,7 @@ impl Registries {
         reference: &Reference,
         media_type: &str,
         manifest: Bytes,
-    ) -> Result<Digest, Error> {
+    ) -> Result<PutManifest, Error> {
         let actual = Digest::of(&manifest);
         if let Reference::Digest(expected) = reference
             && *expected != actual
@@ -99,8 +113,10 @@ impl Registries {
         let media_type = HeaderValue::from_str(media_type)
             .map_err(|_| Error::protocol(repository.registry(), "a media type is no text"))?;
         ask.body = Some(Sent::Bytes(media_type, manifest));
-        call.patiently(&ask, &[200, 201, 202]).await?.discard().await;
-        Ok(actual)
+        let reply = call.patiently(&ask, &[200, 201, 202]).await?;
+        let subject = reply.header(&OCI_SUBJECT).is_some();
+        reply.discard().await;
+        Ok(PutManifest { digest: actual, subject })
     }
 
     fn pushing<'a>(&'a self, repository: &'a Repository) -> Result<Call<'a>, Error> {

@@ -77,7 +77,7 @@ impl<'a, C> Steps<'a, C> {
     }
 
     /// Passes over what is in the directory that was entered last, with its [`Step::Leave`].
-    pub fn skip(&mut self) {
+    pub fn pass_over(&mut self) {
         self.open.pop();
     }
 

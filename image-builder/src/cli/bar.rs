@@ -3,20 +3,16 @@
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
+use super::progress;
 use crate::convert::Progress;
 
 /// Does `work` with a bar beside it, if there is a terminal and nobody wants it quiet.
 pub(super) fn beside<T>(progress: &Progress, quiet: bool, work: impl FnOnce() -> T) -> T {
-    // Without a terminal, indicatif draws nothing by itself.
-    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    let bar = if quiet { ProgressBar::hidden() } else { progress::bytes("converting", 0) };
     if bar.is_hidden() {
         return work();
-    }
-    let form = "{bar:40} {binary_bytes} of {binary_total_bytes} {binary_bytes_per_sec} {msg}";
-    if let Ok(style) = ProgressStyle::with_template(form) {
-        bar.set_style(style);
     }
     let (done, ended) = channel::<()>();
     std::thread::scope(|scope| {

@@ -12,7 +12,7 @@ use crate::opened::store::Reach;
 use crate::text::{Text, size};
 
 use super::outcome::Outcome;
-use super::{progress, source};
+use super::{ReadingArgs, progress, source};
 
 /// Check that a chunked image is what it says
 ///
@@ -29,6 +29,8 @@ pub struct Check {
     /// The ordinary image that it should be the same as
     #[arg(long, value_name = "IMAGE")]
     against: Option<String>,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// How many threads compare chunks [default: one for each CPU]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -71,7 +73,7 @@ impl Check {
             findings.problems.extend(around(chunked)?);
         }
         if let Some(against) = &self.against {
-            let tree = self.source.ordinary(against, &opened)?;
+            let tree = self.source.ordinary(against, &self.reading.options(), &opened)?;
             findings.problems.extend(compare_with(&opened, &tree));
         }
         Ok(findings)

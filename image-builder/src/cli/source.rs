@@ -81,14 +81,19 @@ impl Source {
     ///
     /// # Errors
     /// If there is no such image, or a layer is refused.
-    pub fn ordinary(&self, name: &str, like: &Opened) -> anyhow::Result<Tree<Hashed>> {
+    pub fn ordinary(
+        &self,
+        name: &str,
+        reading: &layer::Options,
+        like: &Opened,
+    ) -> anyhow::Result<Tree<Hashed>> {
         let store = self.with.store.client()?.open(&name.parse()?)?;
         let document = choose(&store, Want::Ordinary, self.with.platform.as_ref());
         let document = document.with_context(|| format!("{name} cannot be compared with"))?;
         let manifest = document.manifest().context("it is no image")?;
         let image = like.image();
         let (cut, digester) = (image.chunk_size, image.digester);
-        let tree = tree_of(&*store, manifest, &layer::Options::default(), cut, digester);
+        let tree = tree_of(&*store, manifest, reading, cut, digester);
         tree.with_context(|| format!("{name} cannot be read"))
     }
 }

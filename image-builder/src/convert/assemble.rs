@@ -2,10 +2,10 @@
 
 use content::Digest;
 use rafs::{Blob, ChunkId, ChunkInfo, ChunkSize, Compressor, Content, Digester, Image};
-use tree::{InodeId, Layer, Tree};
+use tree::{InodeId, Layer, Path, Tree};
 
+use super::blob::DataBlob;
 use super::error::ConvertError;
-use super::layer::DataBlob;
 use super::options::Format;
 
 /// An image that was put together.
@@ -35,7 +35,7 @@ pub(crate) trait HasBlob {
 
 impl HasBlob for DataBlob {
     fn blob(&self) -> &Blob {
-        &self.finished.blob
+        &self.blob
     }
 }
 
@@ -63,10 +63,11 @@ impl From<Format> for Cut {
 
 /// Puts layers upon each other, the lowest first.
 ///
-/// Of chunks with one digest the lowest counts. Blobs of which no file needs a chunk are left out.
+/// `prefetch` says what is to be fetched first. Of chunks with one digest the lowest counts. Blobs of which no file needs a chunk are left out.
 pub(crate) fn assemble<B: HasBlob>(
     parts: impl IntoIterator<Item = Part<B>>,
     cut: Cut,
+    prefetch: &[Path],
 ) -> Result<Assembled<B>, ConvertError> {
     let mut all = All { chunks: Vec::new(), blob_of: Vec::new(), blobs: Vec::new() };
     let mut tree = Tree::default();
@@ -83,6 +84,7 @@ pub(crate) fn assemble<B: HasBlob>(
         Ok::<_, ConvertError>(content)
     })?;
     all.keep_used(&tree)?;
+    let prefetch = find(&tree, prefetch)?;
     let image = Image {
         tree,
         blobs: all.blobs.iter().map(|blob| blob.blob().clone()).collect(),
@@ -91,10 +93,18 @@ pub(crate) fn assemble<B: HasBlob>(
         compressor: cut.compressor,
         digester: cut.digester,
         inlined_digests: cut.inlined_digests,
-        // The root alone: everything, in the order of the blobs.
-        prefetch: vec![InodeId::ROOT],
+        prefetch,
     };
     Ok(Assembled { image, blobs: all.blobs })
+}
+
+/// The files at these paths; without any the root, which means everything.
+fn find(tree: &Tree<Content>, paths: &[Path]) -> Result<Vec<InodeId>, ConvertError> {
+    if paths.is_empty() {
+        return Ok(vec![InodeId::ROOT]);
+    }
+    let find = |path: &Path| tree.lookup(path).ok_or_else(|| ConvertError::Prefetch(path.clone()));
+    paths.iter().map(find).collect()
 }
 
 /// The content with its chunks' numbers in the image's list.

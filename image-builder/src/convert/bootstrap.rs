@@ -14,8 +14,8 @@ use merkle::Hashes;
 use rafs::Image;
 use tree::{Meta, Mode};
 
+use super::blob::DataBlob;
 use super::error::ConvertError;
-use super::layer::DataBlob;
 use super::spool::{Spool, SpoolFolder};
 use crate::store::NewBlob;
 
@@ -48,8 +48,9 @@ pub(crate) fn layer(
     put(&mut tar, b"image/image.boot", MemberKind::File, &bootstrap)?;
     drop(bootstrap);
     for blob in blobs {
-        let name = format!("image/{}.blob.meta", blob.finished.digest.to_hex());
-        put(&mut tar, name.as_bytes(), MemberKind::File, &blob.finished.meta_file)?;
+        let Some(meta) = &blob.meta_file else { continue };
+        let name = format!("image/{}.blob.meta", blob.digest.to_hex());
+        put(&mut tar, name.as_bytes(), MemberKind::File, meta)?;
     }
     put(&mut tar, b"image/image.merkle", MemberKind::File, &beside)?;
     let failed = |error| ConvertError::Tar(layer::WriteError::Io(error));

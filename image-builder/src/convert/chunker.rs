@@ -6,9 +6,10 @@ use std::sync::mpsc::SyncSender;
 
 use bytes::Bytes;
 use layer::{FileData, Part};
-use rafs::{ChunkDigest, ChunkId, Content};
+use rafs::{ChunkDigest, ChunkId, ChunkInfo, Content};
 
 use super::budget::{Budget, Taken};
+use super::dictionary::Dictionary;
 use super::error::ChunkingError;
 use super::options::Format;
 
@@ -20,21 +21,43 @@ pub(crate) struct Chunk<'a> {
     pub(crate) _taken: Taken<'a>,
 }
 
+/// A chunk of the layer that a dictionary has, and its number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Borrowed {
+    pub(crate) number: u32,
+    /// In the blobs of the dictionary.
+    pub(crate) chunk: ChunkInfo,
+}
+
 /// Cuts the files of one layer.
 #[derive(Debug)]
 pub(crate) struct Chunker<'a> {
     format: Format,
     budget: &'a Budget,
+    dictionary: Option<&'a Dictionary>,
     send: SyncSender<Chunk<'a>>,
-    /// The number of every chunk of this layer: in the order in which they are handed on.
+    /// Those that were not handed on, in the order of their numbers.
+    borrowed: Vec<Borrowed>,
+    /// The number of every chunk of this layer: in the order in which they came first.
     known: HashMap<ChunkDigest, u32>,
     /// A whole chunk of zeros.
     zeros: Option<ChunkDigest>,
 }
 
 impl<'a> Chunker<'a> {
-    pub(crate) fn new(format: Format, budget: &'a Budget, send: SyncSender<Chunk<'a>>) -> Self {
-        Self { format, budget, send, known: HashMap::new(), zeros: None }
+    pub(crate) fn new(
+        format: Format,
+        budget: &'a Budget,
+        dictionary: Option<&'a Dictionary>,
+        send: SyncSender<Chunk<'a>>,
+    ) -> Self {
+        let (borrowed, known, zeros) = (Vec::new(), HashMap::new(), None);
+        Self { format, budget, dictionary, send, borrowed, known, zeros }
+    }
+
+    /// No more files come; the chunks that were not handed on.
+    pub(crate) fn finish(self) -> Vec<Borrowed> {
+        self.borrowed
     }
 
     /// Takes all of a file's data.
@@ -72,6 +95,10 @@ impl<'a> Chunker<'a> {
         }
         let number = u32::try_from(self.known.len()).map_err(|_| ChunkingError::TooMany)?;
         self.known.insert(digest, number);
+        if let Some(chunk) = self.dictionary.and_then(|dictionary| dictionary.find(&digest)) {
+            self.borrowed.push(Borrowed { number, chunk: *chunk });
+            return Ok(ChunkId(number));
+        }
         let chunk = Chunk { plain: plain.into(), digest, _taken: taken };
         self.send.send(chunk).map_err(|_| ChunkingError::Stopped)?;
         Ok(ChunkId(number))

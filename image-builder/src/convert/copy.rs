@@ -1,27 +1,47 @@
-//! An ordinary image, taken over into the target as it is.
+//! Blobs that are taken over into the target as they are.
+
+use content::Digest;
 
 use super::error::ConvertError;
 use super::image::Work;
+use super::spool::SpoolFolder;
 use crate::oci::{Descriptor, Manifest};
-use crate::store::NewBlob;
+use crate::store::{NewBlob, Store};
 
 impl Work<'_> {
-    /// Takes all blobs of an image over, by reference where the target can.
+    /// Takes over all blobs of the source's image, which stays what it is.
     pub(crate) fn copy_blobs(&self, manifest: &Manifest) -> Result<(), ConvertError> {
         for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
-            self.copy_blob(blob)?;
+            self.copy_blob(self.source, &blob.digest, blob.size)?;
         }
         Ok(())
     }
 
-    fn copy_blob(&self, blob: &Descriptor) -> Result<(), ConvertError> {
-        if self.target.mount_blob(&blob.digest, self.source.place())? {
-            return Ok(());
-        }
-        let mut spool = self.shared.spool.file()?;
-        let copied = std::io::copy(&mut self.source.read_blob(blob)?, &mut spool);
-        copied.map_err(|error| ConvertError::OtherLayer { digest: blob.digest, error })?;
-        let (digest, length) = (blob.digest, blob.size);
-        Ok(self.target.put_blob(&NewBlob { digest, length, file: spool.done() })?)
+    /// Takes one blob over from `from`.
+    pub(super) fn copy_blob(
+        &self,
+        from: &dyn Store,
+        digest: &Digest,
+        length: u64,
+    ) -> Result<(), ConvertError> {
+        copy_blob(from, self.target, digest, length, &self.shared.spool)
     }
+}
+
+/// Copies a blob, by reference where `to` can.
+pub(super) fn copy_blob(
+    from: &dyn Store,
+    to: &dyn Store,
+    digest: &Digest,
+    length: u64,
+    spool: &SpoolFolder,
+) -> Result<(), ConvertError> {
+    if to.mount_blob(digest, from.place())? {
+        return Ok(());
+    }
+    let mut spool = spool.file()?;
+    let blob = Descriptor::new("", *digest, length);
+    let copied = std::io::copy(&mut from.read_blob(&blob)?, &mut spool);
+    copied.map_err(|error| ConvertError::OtherLayer { digest: *digest, error })?;
+    Ok(to.put_blob(&NewBlob { digest: *digest, length, file: spool.done() })?)
 }

@@ -76,6 +76,31 @@ pub enum ConvertError {
         /// Why.
         error: io::Error,
     },
+    /// What is to be fetched first is not there.
+    #[error("the image has no {0}, which was to be fetched first")]
+    Prefetch(tree::Path),
+    /// A dictionary of another format.
+    #[error(
+        "the dictionary was made with {what} {there} and this image is to have {here}: \
+         give both the same"
+    )]
+    Dictionary {
+        /// The option.
+        what: &'static str,
+        /// How it is in the dictionary.
+        there: String,
+        /// How it was asked for.
+        here: String,
+    },
+    /// The data of an image that is there already cannot be had.
+    #[error("its data cannot be taken over: {0}")]
+    NoData(String),
+    /// There is something else where the build cache is to be.
+    #[error("{0} is no build cache, and is not overwritten: give the cache a name of its own")]
+    NoCache(String),
+    /// There is no place for a file of ours.
+    #[error("no file can be made in the system's temporary folder: {0}")]
+    Spooling(io::Error),
     /// Two threads came apart.
     #[error("a thread died; this is a bug of image-builder")]
     Thread,

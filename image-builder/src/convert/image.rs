@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use content::Digest;
 use serde_json::{Map, Value, json};
 
-use super::assemble::assemble;
+use super::assemble::{Cut, assemble};
+use super::blob::DataBlob;
 use super::bootstrap::{self, BootstrapLayer};
 use super::error::ConvertError;
-use super::layer::{self, Converted, DataBlob, Shared};
+use super::layer::{self, Converted, Shared};
 use super::progress::Progress;
 use crate::oci::{Descriptor, Manifest, annotation, media_type};
 use crate::store::Store;
@@ -54,14 +55,22 @@ impl Work<'_> {
         annotations: &BTreeMap<String, String>,
     ) -> Result<Chunked, ConvertError> {
         let parts = layers.into_iter().map(|(digest, converted)| converted.part(digest));
-        let assembled = assemble(parts, self.shared.format.into())?;
+        let assembled = assemble(parts, self.cut(), &self.shared.prefetch)?;
         let blobs = assembled.blobs;
+        self.take_over(&blobs)?;
         let boot = bootstrap::layer(assembled.image, &blobs, &self.shared.spool)?;
         self.target.put_blob(&boot.blob)?;
         let config = rewrite_config(config, digest, &blobs, &boot)?;
         let config = self.put_bytes(&config)?;
         let manifest = self.manifest(annotations.clone(), config, &blobs, &boot);
         Ok(Chunked { manifest, root: boot.root })
+    }
+
+    /// How the image is cut. Blobs of others may lack what ours have.
+    pub(crate) fn cut(&self) -> Cut {
+        let dictionary = self.shared.dictionary.as_ref();
+        let inlined_digests = dictionary.is_none_or(|dictionary| dictionary.inlined_digests);
+        Cut { inlined_digests, ..self.shared.format.into() }
     }
 
     /// Converts all layers, each distinct one once, and puts their blobs into the target.
@@ -95,11 +104,27 @@ impl Work<'_> {
     }
 
     fn layer(&self, from: &Descriptor) -> Result<Converted, ConvertError> {
+        let cache = self.shared.cache.as_ref();
+        if let Some(before) = cache.and_then(|cache| cache.find(from, self.shared)) {
+            self.progress.advance(from.size);
+            return Ok(before);
+        }
         let converted = layer::convert(self.source, from, self.shared, self.progress)?;
-        if let Some(blob) = &converted.blob {
-            self.target.put_blob(&blob.new_blob())?;
+        for blob in converted.blobs.iter().filter_map(DataBlob::new_blob) {
+            self.target.put_blob(&blob)?;
+        }
+        if let Some(cache) = cache {
+            cache.keep(from, &converted, self);
         }
         Ok(converted)
+    }
+
+    /// Which blobs came with the dictionary.
+    fn borrowed(&self, blobs: &[DataBlob]) -> Vec<String> {
+        let dictionary = self.shared.dictionary.iter().flat_map(|dictionary| &dictionary.blobs);
+        let lent: Vec<Digest> = dictionary.map(|blob| blob.digest).collect();
+        let borrowed = blobs.iter().filter(|blob| lent.contains(&blob.digest));
+        borrowed.map(|blob| blob.digest.to_hex()).collect()
     }
 
     fn put_bytes(&self, bytes: &[u8]) -> Result<Descriptor, ConvertError> {
@@ -125,14 +150,17 @@ impl Work<'_> {
             (media_type::OCI_MANIFEST, media_type::OCI_LAYER_GZIP)
         };
         let data = blobs.iter().map(|blob| {
-            let (digest, length) = (blob.finished.digest, blob.finished.length);
-            Descriptor::new(media_type::NYDUS_BLOB, digest, length)
+            Descriptor::new(media_type::NYDUS_BLOB, blob.digest, blob.length)
                 .annotated(annotation::NYDUS_BLOB, "true")
         });
-        let last = Descriptor::new(gzip, boot.blob.digest, boot.blob.length)
+        let mut last = Descriptor::new(gzip, boot.blob.digest, boot.blob.length)
             .annotated(annotation::NYDUS_BOOTSTRAP, "true")
             .annotated(annotation::NYDUS_FS_VERSION, "6")
             .annotated(annotation::UNCOMPRESSED, boot.diff_id.to_string());
+        let borrowed = self.borrowed(blobs);
+        if !borrowed.is_empty() {
+            last = last.annotated(annotation::NYDUS_REFERENCE_BLOBS, json!(borrowed).to_string());
+        }
         annotations.insert(annotation::MERKLE_ROOT.to_owned(), boot.root.to_string());
         Manifest {
             schema_version: 2,
@@ -189,7 +217,7 @@ fn rewrite_config(
     let bad = |why: String| ConvertError::Config { digest: *digest, why };
     let mut config: Map<String, Value> =
         serde_json::from_slice(config).map_err(|error| bad(format!("is not JSON: {error}")))?;
-    let ids = blobs.iter().map(|blob| blob.finished.digest).chain([boot.diff_id]);
+    let ids = blobs.iter().map(|blob| blob.digest).chain([boot.diff_id]);
     let ids: Vec<Value> = ids.map(|id| id.to_string().into()).collect();
     let mut history = match config.remove("history") {
         Some(Value::Array(history)) => history,

@@ -10,10 +10,13 @@
 //! all layers.
 
 mod assemble;
+mod blob;
 mod bootstrap;
 mod budget;
+mod cache;
 mod chunker;
 mod copy;
+mod dictionary;
 mod error;
 mod image;
 mod layer;
@@ -24,6 +27,8 @@ mod publish;
 mod spool;
 
 pub(crate) use assemble::{Cut, Part, assemble};
+pub use cache::{BuildCache, RECORDS};
+pub use dictionary::Dictionary;
 pub use error::{ChunkingError, ConvertError};
 pub use options::{Format, Options, Publish};
 pub(crate) use packing::Packing;

@@ -1,9 +1,12 @@
 //! How an image is converted.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rafs::{ChunkSize, Compressor, Digester, Encoder};
 
+use super::cache::BuildCache;
+use super::dictionary::Dictionary;
 use crate::oci::Platform;
 
 /// How an image is converted.
@@ -23,6 +26,12 @@ pub struct Options {
     pub publish: Publish,
     /// Whether the manifest is Docker's and not OCI's.
     pub docker: bool,
+    /// What is to be fetched first, each with all below it; everything, if empty.
+    pub prefetch: Vec<tree::Path>,
+    /// An image whose chunks need not be stored again.
+    pub dictionary: Option<Arc<Dictionary>>,
+    /// Where layers are kept that were converted.
+    pub cache: Option<Arc<BuildCache>>,
 }
 
 /// What is put beside the chunked image.
@@ -75,6 +84,9 @@ impl Default for Options {
             reading: layer::Options::default(),
             publish: Publish::default(),
             docker: false,
+            prefetch: Vec::new(),
+            dictionary: None,
+            cache: None,
         }
     }
 }

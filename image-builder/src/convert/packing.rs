@@ -6,6 +6,7 @@ use std::io::Read;
 use bytes::Bytes;
 use content::Digest;
 
+use super::blob::DataBlob;
 use super::error::ConvertError;
 use super::image::Work;
 use super::layer::{self, Converted, Shared};
@@ -36,8 +37,8 @@ impl<'a> Packing<'a> {
     ) -> Result<(Digest, Converted, u64), ConvertError> {
         let mut input = Watched { inner: input, progress: self.progress };
         let converted = layer::convert_stream(&mut input, name, &self.shared)?;
-        if let Some(blob) = &converted.blob {
-            self.target.put_blob(&blob.new_blob())?;
+        for blob in converted.blobs.iter().filter_map(DataBlob::new_blob) {
+            self.target.put_blob(&blob)?;
         }
         Ok((name, converted, self.progress.read()))
     }
@@ -71,6 +72,6 @@ impl<'a> Packing<'a> {
             size: made.manifest.layers.iter().map(|layer| layer.size).sum(),
             source_size,
         };
-        Ok(Report { target, images: vec![image] })
+        Ok(Report { target, images: vec![image], cached_layers: 0, warnings: Vec::new() })
     }
 }

@@ -24,6 +24,10 @@ pub struct Report {
     pub target: Descriptor,
     /// The chunked images.
     pub images: Vec<Made>,
+    /// How many of their layers had been converted before.
+    pub cached_layers: usize,
+    /// What did not work and changes nothing about the images.
+    pub warnings: Vec<String>,
 }
 
 /// One chunked image.
@@ -69,6 +73,9 @@ pub(super) fn shared(options: &Options) -> Shared {
         reading: options.reading,
         budget: Budget::new(BUDGET),
         spool: SpoolFolder::new(options.work_dir.as_deref()),
+        prefetch: options.prefetch.clone(),
+        dictionary: options.dictionary.clone(),
+        cache: options.cache.clone(),
     }
 }
 
@@ -123,7 +130,13 @@ impl Publishing<'_> {
 
     fn finish(&self, kind: &str, bytes: &Bytes, images: Vec<Made>) -> Result<Report, ConvertError> {
         self.work.target.put_top(kind, bytes)?;
-        Ok(Report { target: Descriptor::of(kind, bytes), images })
+        let target = Descriptor::of(kind, bytes);
+        let Some(cache) = &self.options.cache else {
+            return Ok(Report { target, images, cached_layers: 0, warnings: Vec::new() });
+        };
+        cache.finish();
+        let (cached_layers, warnings) = (cache.hits(), cache.warnings());
+        Ok(Report { target, images, cached_layers, warnings })
     }
 
     /// Converts one image, and puts it into the target without a name.

@@ -22,6 +22,10 @@ pub mod media_type {
     pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
     /// A data blob of a chunked image.
     pub const NYDUS_BLOB: &str = "application/vnd.oci.image.layer.nydus.blob.v1";
+    /// Nothing: `{}` (OCI image-spec, "Guidance for an Empty Descriptor").
+    pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
+    /// A build cache, as the `artifactType` of its manifest. Ours.
+    pub const BUILD_CACHE: &str = "application/vnd.meganeura.build-cache.v1+json";
     /// What a chunked image is, as the `artifactType` of a manifest or of its descriptor.
     pub const NYDUS_MANIFEST: &str = "application/vnd.nydus.image.manifest.v1+json";
 }
@@ -37,6 +41,10 @@ pub mod annotation {
     /// On the bootstrap layer: data blobs that came with a dictionary, a JSON list of digests in
     /// hexadecimal.
     pub const NYDUS_REFERENCE_BLOBS: &str = "containerd.io/snapshot/nydus-reference-blob-ids";
+    /// On a layer of a build cache: the digest of the ordinary layer that it was made of.
+    pub const NYDUS_SOURCE_DIGEST: &str = "containerd.io/snapshot/nydus-source-digest";
+    /// On a layer of a build cache: what the layer was made of, and how. Ours.
+    pub const CACHE_KEY: &str = "io.meganeura.cache-key";
     /// On a layer: the digest of what it holds, uncompressed.
     pub const UNCOMPRESSED: &str = "containerd.io/uncompressed";
     /// On the manifest: the merkle root of the whole tree, as a digest. Ours.

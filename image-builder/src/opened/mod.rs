@@ -9,6 +9,7 @@
 //! - [`bytes`](mod@bytes): who has the bytes of a data blob, and gives them by range;
 //! - [`choose`](mod@choose), [`store`]: an image in a registry, a layout folder, an archive;
 //! - [`local`]: a bootstrap and a folder of blobs, as `nydus-image` leaves them;
+//! - `slot`: each blob's bytes and compression info, opened when they are first asked for;
 //! - [`chunks`]: from a chunk to its bytes, never without its digest;
 //! - [`find`]: what a path names in the tree, with symbolic links followed or not.
 
@@ -18,23 +19,21 @@ pub mod chunks;
 mod error;
 pub mod find;
 pub mod local;
+mod slot;
 pub mod store;
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
 
 use ::bytes::Bytes;
 use content::Digest;
-use rafs::ci::HEADER_SIZE;
-use rafs::{
-    Blob, BlobId, Bootstrap, ChunkId, ChunkInfo, CompressionInfo, Content, Image, RafsError,
-};
+use rafs::{Bootstrap, ChunkId, ChunkInfo, Content, Image, RafsError};
 use tree::Tree;
 
 pub use self::bytes::{Blobs, NoBlobs, ReadAt};
 pub use chunks::ChunkReader;
 pub use error::OpenError;
 pub use find::{FindError, Follow};
+use slot::Slot;
 
 /// What an image is opened from, once somebody found it.
 #[derive(Debug)]
@@ -49,13 +48,6 @@ pub struct Parts {
     pub merkle: Option<Bytes>,
     /// The root that the manifest says.
     pub root: Option<Digest>,
-}
-
-/// One blob of an opened image, as far as it was asked for.
-#[derive(Debug, Default)]
-struct Slot {
-    bytes: OnceLock<Arc<dyn ReadAt>>,
-    info: OnceLock<Arc<CompressionInfo>>,
 }
 
 /// A chunked image.
@@ -146,84 +138,10 @@ impl Opened {
     pub fn chunk(&self, id: ChunkId) -> Option<&ChunkInfo> {
         self.image.chunks.get(id.0 as usize)
     }
-
-    /// What the image knows of blob `number`.
-    ///
-    /// # Errors
-    /// If there is no such blob, which opening has ruled out for chunks.
-    pub fn blob(&self, number: u8) -> Result<&Blob, OpenError> {
-        let missing =
-            RafsError::Corrupt { what: "blob table", at: 0, why: "there is no such blob" };
-        Ok(self.image.blobs.get(usize::from(number)).ok_or(missing)?)
-    }
-
-    /// The bytes of blob `number`.
-    ///
-    /// # Errors
-    /// If nobody has them.
-    pub fn bytes_of(&self, number: u8) -> Result<&Arc<dyn ReadAt>, OpenError> {
-        let blob = self.blob(number)?;
-        let slot = self.slot(number)?;
-        if slot.bytes.get().is_none() {
-            let opened = self.parts.blobs.open(blob.id);
-            let opened = opened.map_err(OpenError::read(format_args!("blob {}", blob.id)))?;
-            // Whoever was faster has opened the same.
-            let _ = slot.bytes.set(opened);
-        }
-        slot.bytes.get().ok_or_else(|| gone(blob.id))
-    }
-
-    /// The compression info of blob `number`: from beside the bootstrap, or from the blob.
-    ///
-    /// # Errors
-    /// If it cannot be had, or is another blob's.
-    pub fn info_of(&self, number: u8) -> Result<&Arc<CompressionInfo>, OpenError> {
-        let blob = self.blob(number)?;
-        let slot = self.slot(number)?;
-        if slot.info.get().is_none() {
-            let beside = match blob.id {
-                BlobId::Digest(id) => self.parts.metas.get(&id),
-                BlobId::Inline => None,
-            };
-            let info = match beside {
-                Some(file) => CompressionInfo::from_file(blob, file),
-                None => CompressionInfo::from_blob(blob, &self.stored_info(number)?),
-            };
-            let info = info.map_err(|error| OpenError::Blob { blob: blob.id, error })?;
-            let _ = slot.info.set(Arc::new(info));
-        }
-        slot.info.get().ok_or_else(|| gone(blob.id))
-    }
-
-    /// Whether a blob's compression info came beside the bootstrap.
-    #[must_use]
-    pub fn has_info_beside(&self, blob: &Blob) -> bool {
-        matches!(blob.id, BlobId::Digest(id) if self.parts.metas.contains_key(&id))
-    }
-
-    /// The compression info with its header, as the blob has it.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn stored_info(&self, number: u8) -> Result<Bytes, OpenError> {
-        let blob = self.blob(number)?;
-        let length = blob.ci.compressed_size.saturating_add(HEADER_SIZE);
-        let stored = self.bytes_of(number)?.read_at(blob.ci.offset, length);
-        stored.map_err(OpenError::read(format_args!("the chunk information of blob {}", blob.id)))
-    }
-
-    fn slot(&self, number: u8) -> Result<&Slot, OpenError> {
-        self.slots.get(usize::from(number)).ok_or_else(|| gone(BlobId::Inline))
-    }
 }
 
 /// Reading the bootstrap has ruled it out.
 fn odd_chunks(_: rafs::WriteError) -> OpenError {
     let why = "a file has not as many chunks as its length asks for";
     RafsError::Corrupt { what: "chunk indexes", at: 0, why }.into()
-}
-
-fn gone(blob: BlobId) -> OpenError {
-    let error = RafsError::Corrupt { what: "blob table", at: 0, why: "there is no such blob" };
-    OpenError::Blob { blob, error }
 }

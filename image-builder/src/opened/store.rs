@@ -76,9 +76,10 @@ fn root(manifest: &Manifest) -> Result<Option<Digest>, OpenError> {
 }
 
 /// What is in a bootstrap layer.
-struct Found {
-    bootstrap: Bytes,
-    metas: HashMap<Digest, Bytes>,
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) bootstrap: Bytes,
+    pub(crate) metas: HashMap<Digest, Bytes>,
     merkle: Option<Bytes>,
     diff_id: Digest,
 }
@@ -86,7 +87,8 @@ struct Found {
 /// The name of a blob's compression info, without its digest.
 const META: &[u8] = b".blob.meta";
 
-fn read_bootstrap(store: &dyn Store, layer: &Descriptor) -> Result<Found, OpenError> {
+/// Reads a bootstrap layer.
+pub(crate) fn read_bootstrap(store: &dyn Store, layer: &Descriptor) -> Result<Found, OpenError> {
     let failed = |error| OpenError::Layer { layer: layer.digest, error };
     let mut stored = store.read_blob(layer)?;
     let limits = Limits::default();

@@ -125,6 +125,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether there is no image of that name; it may be made.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::NoLayout(_) | Self::NoSuchTag { .. } | Self::Empty(_) => true,
+            Self::Registry { error: registry::Error::Refused(said), .. } => said.status == 404,
+            _ => false,
+        }
+    }
+
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |error| Self::File { path, error }

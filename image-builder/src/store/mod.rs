@@ -10,6 +10,8 @@ mod error;
 mod index;
 pub mod layout;
 mod members;
+pub mod new_archive;
+mod referrer;
 pub mod registry;
 mod verifying;
 
@@ -224,7 +226,7 @@ impl Client {
         Ok(match place {
             Place::Registry { .. } => self.registry(place)?,
             Place::Layout { .. } => Arc::new(layout::Layout::create(place)?),
-            Place::Archive { .. } => Arc::new(archive::NewArchive::create(place)?),
+            Place::Archive { .. } => Arc::new(new_archive::NewArchive::create(place)?),
         })
     }
 

@@ -14,7 +14,9 @@ use registry::{
 use tokio::sync::mpsc;
 
 use super::error::StoreError;
+use super::referrer::Referrer;
 use super::{Access, BlobReader, Document, NewBlob, Store};
+use crate::oci::media_type;
 use crate::place::Place;
 
 /// So many parts of a blob may wait to be read; each is at most some hundred kilobytes.
@@ -111,7 +113,24 @@ impl Registry {
 
     fn put(&self, reference: &Reference, kind: &str, bytes: &Bytes) -> Result<(), StoreError> {
         let put = self.registries.put_manifest(&self.repository, reference, kind, bytes.clone());
-        self.wait(put).map(|_| ())
+        let put = self.wait(put)?;
+        match Referrer::of(kind, bytes) {
+            Some(referrer) if !put.subject => self.list(&referrer),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lists a referrer for a registry that does not do so itself.
+    fn list(&self, referrer: &Referrer) -> Result<(), StoreError> {
+        let tag = Reference::parse(&referrer.tag())
+            .map_err(|_| StoreError::NoTag(self.place.to_string()))?;
+        let there = match self.get(&tag) {
+            Ok(document) => Some(document),
+            Err(error) if error.is_missing() => None,
+            Err(error) => return Err(error),
+        };
+        let Some(index) = referrer.listed(there.as_ref()) else { return Ok(()) };
+        self.put(&tag, media_type::OCI_INDEX, &index)
     }
 }
 

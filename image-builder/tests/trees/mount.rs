@@ -1,5 +1,6 @@
 //! The kernel's EROFS.
 
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -14,10 +15,12 @@ impl Drop for Mounted {
     }
 }
 
-/// Mounts a disk image that is a file; `None`, with a word on standard error, where the kernel
-/// cannot.
-pub(crate) fn erofs(disk: &Path, at: &Path) -> Option<Mounted> {
-    match mount(disk, at, "erofs", MountFlags::RDONLY, None) {
+/// Mounts a disk image, or a bootstrap and the devices of its data, all of them files; `None`, with
+/// a word on standard error, where the kernel cannot.
+pub(crate) fn erofs(disk: &Path, devices: &[PathBuf], at: &Path) -> Option<Mounted> {
+    let devices: Vec<_> = devices.iter().map(|it| format!("device={}", it.display())).collect();
+    let options = CString::new(devices.join(",")).unwrap();
+    match mount(disk, at, "erofs", MountFlags::RDONLY, options.as_c_str()) {
         Ok(()) => Some(Mounted(at.to_owned())),
         Err(error @ (Errno::PERM | Errno::NOTBLK | Errno::NODEV)) => {
             eprintln!("SKIPPED: the kernel does not mount a file as EROFS here: {error}");
