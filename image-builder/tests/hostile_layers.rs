@@ -212,9 +212,11 @@ fn layers_that_are_cut_off_or_changed() {
         flipped[at] ^= 0x20;
         refused(&[], &flipped, "");
     }
-    for length in [0, 511, 512, 1000, plain.len() - 1024] {
+    // Within a header, an extended one's records, a file; an archive's end may be missing.
+    for length in [0, 511, 512, 520, 20_000, plain.len() - 2024] {
         refused(&[], &plain[..length], "cut off");
     }
+    refused(&[], &plain[..1024], "there are extended headers that do not belong to one file");
     refused(&[], b"#!/bin/sh\necho this is no layer\n", "");
 }
 
