@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::oci::{Platform, Top};
 use crate::store::{Document, Store, StoreError};
 
-use super::OpenError;
+use crate::OpenError;
 
 /// Which kind of image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
