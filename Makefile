@@ -11,7 +11,7 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 demo: deps ## the main job before your eyes; IMAGE=registry/name:tag for an image of yours
-	$(CARGO) build --release --locked -p meganeura-supernode -p meganeura-dfdaemon
+	$(CARGO) build --release --locked -p meganeura-supernode -p meganeura-dfdaemon -p meganeura-image-builder
 	scripts/demo
 
 test: deps ## every test
@@ -37,6 +37,11 @@ soak: deps ## long hauls, an hour or two: big swarms, many kills, generated inpu
 	$(CARGO) test --release --locked -p meganeura-schedule --features soak
 	BOLERO_RANDOM_TEST_TIME_MS=$(FUZZ_MS) BOLERO_RANDOM_ITERATIONS=4294967295 \
 		$(CARGO) test --release --locked -p meganeura-fuzz
+	BOLERO_RANDOM_TEST_TIME_MS=$(FUZZ_MS) BOLERO_RANDOM_ITERATIONS=4294967295 \
+		$(CARGO) test --release --locked --test fuzz -p meganeura-layer -p meganeura-merkle \
+		-p meganeura-rafs -p meganeura-image-builder
+	$(CARGO) test --release --locked -p meganeura-image-builder --features soak \
+		--test generated --test hostile_images --test sizes
 	$(CARGO) test --release --locked -p meganeura-tests --features soak --test chaos
 	$(CARGO) run --release --locked -p meganeura-schedule --example simulate -- 8 100 1000 10000
 

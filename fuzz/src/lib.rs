@@ -4,6 +4,9 @@
 //! each some minutes; the inputs under `tests/__fuzz__`, if there are any, come first. What a target
 //! checks is that nothing panics, that what is read says the same when it is written again, and that
 //! nothing is believed that was not signed.
+//!
+//! What reads images (`layer`, `merkle`, `rafs`, `image-builder`) has its targets in a test `fuzz`
+//! of its own, beside the inputs that they start from.
 
 /// A change of one byte of a valid message.
 #[derive(Clone, Copy, Debug)]

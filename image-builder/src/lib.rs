@@ -3,9 +3,7 @@
 //! Synchronous all through: the work is hashing and compressing, in threads of its own. Only
 //! [`store::registry`] has a runtime below it. Read it in this order:
 //!
-//! - [`place`]: what a command line says of where an image is;
-//! - [`oci`]: manifests, indexes, configs, and the media types and annotations of chunked images;
-//! - [`store`]: registries, layout folders and archives, all read and written alike;
+//! - [`place`], [`oci`], [`store`] of the crate `image`: where images lie, and what stands there;
 //! - [`convert`]: layers become data blobs, trees become one bootstrap, both become an image;
 //! - [`opened`]: a chunked image opened for reading, every chunk checked;
 //! - [`mod@check`], [`compare`], [`layers`]: whether it is what it says, and what it was made from;
@@ -31,15 +29,13 @@ pub mod layers;
 pub mod ls;
 pub mod merge;
 mod merkle_of;
-pub mod oci;
 pub mod opened;
 pub mod pack;
-pub mod place;
 pub mod prove;
 pub mod stat;
-pub mod store;
 pub mod text;
 pub mod unpack;
 mod zeros;
 
+pub use image::{oci, place, store};
 pub use merkle_of::{describe, merkle_of};

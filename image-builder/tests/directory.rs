@@ -88,6 +88,23 @@ fn nothing_is_written_through_a_link_in_the_place_of_the_target() {
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
 }
 
+/// No kernel takes attributes of users on links. What failed says where, and which.
+#[test]
+fn an_attribute_that_cannot_be_set_is_told_with_its_path() {
+    let mut tree = Tree::new(meta(1));
+    put(&mut tree, "some", Inode::directory(meta(1)));
+    let xattrs = [(b"user.odd\xff".to_vec(), b"2".to_vec())];
+    put(&mut tree, "some/link", Inode::symlink(Meta { xattrs: xattrs.into(), ..meta(5) }, b"/"));
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("tree");
+    let error = to_directory(&opened(tree), &target, Owners::Mine, |_| ()).unwrap_err();
+    let said = format!("{:#}", anyhow::Error::new(error));
+    for told in ["/some/link", "an extended attribute", r"user.odd\xff", "Operation not permitted"]
+    {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+}
+
 #[test]
 fn who_is_not_root_gets_files_of_their_own() {
     let mut tree = Tree::new(meta(1));

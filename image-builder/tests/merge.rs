@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::fs;
 use std::path::Path as FilePath;
+use std::process::Command;
 
+use bytes::Bytes;
 use image_builder::merge::{MergeError, Source, merge};
-use rafs::{Bootstrap, ChunkSize, Compressor, Content, Digester, Image};
+use rafs::codec::Encoder;
+use rafs::write::{BlobOptions, BlobWriter};
+use rafs::{Bootstrap, ChunkId, ChunkSize, Compressor, Content, Digester, Image};
 use tree::{Device, Inode, Meta, Path, Tree};
 
 fn path(text: &str) -> Path {
@@ -98,4 +103,102 @@ fn what_nydus_image_made_merges_to_itself() {
         assert_eq!(root(&merged), root(&own), "{sample}");
         Bootstrap::parse(merged.write().unwrap()).unwrap().check().unwrap();
     }
+}
+
+/// A layer as converters push one before they merge: a data blob that ends with its bootstrap.
+fn inline(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let encoder = || Encoder::new(Compressor::Zstd, Digester::Sha256, 3).unwrap();
+    let options = BlobOptions {
+        number: 0,
+        chunk_size: ChunkSize::DEFAULT,
+        batch_size: None,
+        contents: true,
+        inline_bootstrap: true,
+    };
+    let mut blob = BlobWriter::new(options, encoder());
+    let (mut out, mut tree) = (Vec::new(), Tree::default());
+    for (name, bytes) in files {
+        let mut content = Content { size: bytes.len() as u64, chunks: Box::default() };
+        if !bytes.is_empty() {
+            let chunk = encoder().encode(Bytes::copy_from_slice(bytes)).unwrap();
+            content.chunks = [ChunkId(blob.push(chunk, &mut out).unwrap().0)].into();
+        }
+        tree.insert_at(&path(name), Inode::file(Meta::default(), content)).unwrap();
+    }
+    let tail = blob.finish_chunks(&mut out).unwrap();
+    let image = Image {
+        tree,
+        chunks: tail.chunks().to_vec(),
+        blobs: vec![tail.blob().clone()],
+        chunk_size: ChunkSize::DEFAULT,
+        compressor: Compressor::Zstd,
+        digester: Digester::Sha256,
+        inlined_digests: true,
+        prefetch: Vec::new(),
+    };
+    tail.finish(Some(&image.write().unwrap()), &mut out).unwrap();
+    out.concat()
+}
+
+fn builder(args: &[&str], at: &FilePath) -> Vec<u8> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_image-builder"));
+    let output = command.args(args).current_dir(at).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {said}{}", output.stdout.escape_ascii());
+    output.stdout
+}
+
+#[test]
+fn bootstraps_that_lie_in_their_blobs_become_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::create_dir(at.join("blobs")).unwrap();
+    let layers = [
+        inline(&[("gone", b"never seen"), ("kept", b"from below"), ("over/a", b"old")]),
+        inline(&[(".wh.gone", b""), ("new", b"from above"), ("over/a", b"new")]),
+    ];
+    let names = layers.each_ref().map(|blob| {
+        let name = format!("blobs/{}", content::Digest::of(blob).to_hex());
+        fs::write(at.join(&name), blob).unwrap();
+        name
+    });
+    builder(&["merge", "-B", "bootstrap", &names[0], &names[1]], at);
+    let listed = builder(&["ls", "-R", "bootstrap", "/"], at);
+    assert!(!String::from_utf8_lossy(&listed).contains("gone"));
+    for (name, bytes) in [("/kept", "from below"), ("/new", "from above"), ("/over/a", "new")] {
+        assert_eq!(builder(&["cat", "bootstrap", name], at), bytes.as_bytes(), "{name}");
+    }
+    builder(&["check", "bootstrap"], at);
+    // A data blob that has none is not taken for one.
+    let none = Source { name: "x".into(), bytes: b"no bootstrap at all".repeat(1000) };
+    assert!(merge(vec![none]).is_err());
+    // One that is damaged is not, either.
+    let mut bad = layers[0].clone();
+    let middle = bad.len() - 2000;
+    bad[middle] ^= 1;
+    let name = content::Digest::of(&bad).to_hex();
+    assert!(merge(vec![Source { name, bytes: bad }]).is_err());
+}
+
+/// The sample lies beside the checkout, where there are any.
+#[test]
+fn what_nydus_image_puts_into_a_blob_merges_to_itself() {
+    let samples = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples");
+    if !samples.is_dir() {
+        eprintln!("SKIPPED: no samples beside the checkout");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let blob = fs::read_dir(samples.join("tar-inline-toc/blobs")).unwrap().next().unwrap().unwrap();
+    let blobs = folder.path().join("blobs");
+    fs::create_dir(&blobs).unwrap();
+    // Its name there leaves some of its bytes out; as a layer of a manifest it has this one.
+    let bytes = fs::read(blob.path()).unwrap();
+    let file = format!("blobs/{}", content::Digest::of(&bytes).to_hex());
+    fs::write(folder.path().join(&file), bytes).unwrap();
+    builder(&["merge", "-B", "bootstrap", &file], folder.path());
+    builder(&["check", "bootstrap"], folder.path());
+    let diff = builder(&["diff", "bootstrap", &file, "--json"], folder.path());
+    let diff: serde_json::Value = serde_json::from_slice(&diff).unwrap();
+    assert_eq!(diff["differences"], serde_json::json!([]));
 }

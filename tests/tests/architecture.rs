@@ -29,6 +29,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     // One outside system each.
     ("registry", &["content"]),
     ("sparse", &["content", "sys"]),
+    ("image", &["content", "layer", "rafs", "registry", "tree"]),
+    ("lazy", &["content", "rafs", "sparse"]),
     ("store", &["content", "sparse", "wire"]),
     ("transport", &["content", "wire"]),
     // The engine.
@@ -52,7 +54,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "dfdaemon",
         &["content", "peer", "registry", "store", "sys", "telemetry", "transport", "web", "wire"],
     ),
-    ("image-builder", &["content", "layer", "merkle", "rafs", "registry", "tree"]),
+    ("image-builder", &["content", "image", "layer", "merkle", "rafs", "registry", "tree"]),
+    ("nydusd", &["content", "image", "lazy", "rafs", "sys", "telemetry"]),
     ("dfget", &["content", "peer", "registry", "telemetry", "wire"]),
     // What starts the programs for tests; no program uses it.
     (
@@ -79,10 +82,14 @@ const PURE: &[&str] = &["content", "layer", "merkle", "rafs", "schedule", "tree"
 /// What pure crates must not have anywhere below them.
 const IMPURE: &[&str] = &["tokio", "mio", "async-std", "smol", "quinn", "hyper", "sled"];
 
+/// What a program that runs with privileges must not link.
+const FAR_FROM: &[(&str, &[&str])] = &[("nydusd", &["quinn", "sled"])];
+
 /// Each heavy outside system, and the crates that know it. `deny.toml` says the same of the whole
 /// dependency tree.
 const KNOWN_TO: &[(&str, &[&str])] = &[
     ("axum", &["dfdaemon"]),
+    ("fuser", &["nydusd"]),
     ("libc", &["sys"]),
     ("quinn", &["transport"]),
     ("reqwest", &["registry"]),
@@ -129,6 +136,16 @@ fn pure_crates_have_no_runtime_below_them() {
         let below = workspace.below(&format!("{PREFIX}{name}"));
         let found: Vec<_> = IMPURE.iter().filter(|impure| below.contains(**impure)).collect();
         assert!(found.is_empty(), "{name} is pure, but {found:?} stand below it");
+    }
+}
+
+#[test]
+fn what_has_privileges_links_little() {
+    let workspace = Workspace::read();
+    for (name, far) in FAR_FROM {
+        let below = workspace.below(&format!("{PREFIX}{name}"));
+        let found: Vec<_> = far.iter().filter(|far| below.contains(**far)).collect();
+        assert!(found.is_empty(), "{name} links {found:?}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is known of each block of one file: pure bookkeeping, no I/O.
 
+use std::ops::Range;
+
 use fixedbitset::FixedBitSet;
 
 /// What is known of a block.
@@ -105,6 +107,36 @@ impl Blocks {
     /// Claims a block for a change; false if somebody else has it.
     pub(crate) fn claim(&mut self, block: u32) -> bool {
         !self.claimed.put(block as usize)
+    }
+
+    /// Claims a run for a change; false, and none of it is claimed, if somebody else has one of it.
+    pub(crate) fn claim_run(&mut self, blocks: Range<u32>) -> bool {
+        let range = blocks.start as usize..blocks.end as usize;
+        if self.claimed.contains_any_in_range(range.clone()) {
+            return false;
+        }
+        self.claimed.insert_range(range);
+        true
+    }
+
+    /// What is known of all of a run. Blocks beyond the end are absent.
+    pub(crate) fn run_state(&self, blocks: Range<u32>) -> State {
+        let range = blocks.start as usize..blocks.end as usize;
+        if range.end > self.present.len() {
+            return State::Absent;
+        }
+        if self.present.contains_all_in_range(range) {
+            return State::Present;
+        }
+        let known = |state| matches!(state, State::Present | State::Recorded);
+        let mut all = blocks.map(|block| self.state(block));
+        if all.all(known) { State::Recorded } else { State::Absent }
+    }
+
+    pub(crate) fn set_run(&mut self, blocks: Range<u32>, state: State) {
+        for block in blocks {
+            self.set(block, state);
+        }
     }
 
     pub(crate) fn unclaim(&mut self, block: u32) {

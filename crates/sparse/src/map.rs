@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -117,6 +118,32 @@ impl Map {
             self.bits[at] = byte;
         }
         Ok(())
+    }
+
+    /// Sets or clears the bits of a run, on disk by one write and then here. Says whether any
+    /// changed. Blocks beyond the end are none.
+    pub(crate) fn write_run(
+        &mut self,
+        file: &File,
+        blocks: Range<u32>,
+        on: bool,
+    ) -> std::io::Result<bool> {
+        let first = blocks.start as usize / 8;
+        let end = (blocks.end as usize).div_ceil(8).min(self.bits.len());
+        let mut bytes = self.bits.get(first..end).unwrap_or_default().to_vec();
+        for block in blocks {
+            if let Some(byte) = bytes.get_mut((block as usize / 8).saturating_sub(first)) {
+                let bit = 1 << (block % 8);
+                *byte = if on { *byte | bit } else { *byte & !bit };
+            }
+        }
+        let before = self.bits.get_mut(first..end).unwrap_or_default();
+        if before == bytes {
+            return Ok(false);
+        }
+        file.write_all_at(&bytes, (HEADER + first) as u64)?;
+        before.copy_from_slice(&bytes);
+        Ok(true)
     }
 }
 

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use content::{BlobHasher, Digest};
+use rafs::ondisk::blob::features;
 use rafs::section::Section;
-use rafs::{BlobId, ChunkDigest, ChunkInfo};
+use rafs::{Blob, BlobId, ChunkDigest, ChunkInfo};
 
 use crate::opened::{ChunkReader, OpenError, Opened, ReadAt};
 
@@ -58,8 +59,10 @@ pub(super) fn check(
     progress: &dyn Progress,
     findings: &mut Findings,
 ) -> Result<(), OpenError> {
-    let id = opened.blob(number)?.id;
+    let blob = opened.blob(number)?;
+    let id = blob.id;
     let bytes = Arc::clone(opened.bytes_of(number)?);
+    findings.problems.extend(other_length(blob, bytes.length()));
     let tables = tables::check(opened, number, &*bytes)?;
     findings.problems.extend(tables.problems);
     let info = match opened.info_of(number) {
@@ -95,6 +98,15 @@ pub(super) fn check(
         findings.problems.push(Problem::Blob { blob: id, why: format!("its bytes are {digest}") });
     }
     Ok(())
+}
+
+/// Whether a blob has another length than the bootstrap says. One with a bootstrap in it goes on
+/// behind what that can know of.
+fn other_length(blob: &Blob, length: u64) -> Option<Problem> {
+    let said = blob.compressed_size;
+    let goes_on = blob.features.has(features::INLINED_BOOTSTRAP) && said < length;
+    let why = format!("it has {length} bytes, and the bootstrap says {said}");
+    (said != length && !goes_on).then_some(Problem::Blob { blob: blob.id, why })
 }
 
 /// What the threads found, told.

@@ -1,9 +1,7 @@
 //! Which image is meant by a word on the command line.
 
-use std::fs::File;
 use std::io::{IsTerminal, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
@@ -105,7 +103,7 @@ impl With {
     /// If there is no such image, or it is none.
     pub fn open(&self, name: &str, reach: Reach) -> anyhow::Result<Image> {
         let context = || format!("{name} cannot be opened");
-        if let Some(path) = local_file(name) {
+        if let Some(path) = local::bootstrap_at(name) {
             let blobs = match (&self.blob_dir, &self.blob) {
                 (Some(folder), _) => BlobsAt::Folder(folder.clone()),
                 (None, Some(file)) => BlobsAt::File(file.clone()),
@@ -119,31 +117,6 @@ impl With {
         let chunked = found.and_then(|document| open(store, document, reach));
         Ok(Image::Whole(Box::new(chunked.with_context(context)?)))
     }
-}
-
-/// The file with the bootstrap, if `name` is a path of one, or of a folder that has one.
-fn local_file(name: &str) -> Option<PathBuf> {
-    if let Some(path) = name.strip_prefix("bootstrap:") {
-        return Some(path.into());
-    }
-    let path = Path::new(name);
-    let inside = path.join("bootstrap");
-    if inside.is_file() {
-        return Some(inside);
-    }
-    is_image(path).then(|| path.to_owned())
-}
-
-/// Whether a file begins as a bootstrap does, or is a data blob with sections.
-fn is_image(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return false;
-    }
-    let mut magic = [0; 4];
-    let erofs = file.read_exact_at(&mut magic, rafs::ondisk::superblock::SUPERBLOCK_AT).is_ok()
-        && u32::from_le_bytes(magic) == rafs::ondisk::superblock::MAGIC;
-    erofs || local::has_sections(&file)
 }
 
 /// Standard output for much of it. Nobody is left to read it where a pipe is closed: that ends a

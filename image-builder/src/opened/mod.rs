@@ -6,49 +6,28 @@
 //!                                          └──────► ChunkReader ──► verified bytes
 //! ```
 //!
-//! - [`bytes`](mod@bytes): who has the bytes of a data blob, and gives them by range;
-//! - [`choose`](mod@choose), [`store`]: an image in a registry, a layout folder, an archive;
+//! - [`store`]: an image in a registry, a layout folder, an archive;
 //! - [`local`]: a bootstrap and a folder of blobs, as `nydus-image` leaves them;
 //! - `slot`: each blob's bytes and compression info, opened when they are first asked for;
 //! - [`chunks`]: from a chunk to its bytes, never without its digest;
 //! - [`find`]: what a path names in the tree, with symbolic links followed or not.
 
-pub mod bytes;
-pub mod choose;
 pub mod chunks;
-mod error;
 pub mod find;
 pub mod local;
 mod slot;
 pub mod store;
-
-use std::collections::HashMap;
 
 use ::bytes::Bytes;
 use content::Digest;
 use rafs::{Bootstrap, ChunkId, ChunkInfo, Content, Image, RafsError};
 use tree::Tree;
 
-pub use self::bytes::{Blobs, NoBlobs, ReadAt};
+pub use ::image::bytes::{Blobs, NoBlobs, ReadAt};
+pub use ::image::{OpenError, Parts, choose};
 pub use chunks::ChunkReader;
-pub use error::OpenError;
 pub use find::{FindError, Follow};
 use slot::Slot;
-
-/// What an image is opened from, once somebody found it.
-#[derive(Debug)]
-pub struct Parts {
-    /// The bootstrap.
-    pub bootstrap: Bytes,
-    /// Who has the data blobs.
-    pub blobs: Box<dyn Blobs>,
-    /// The blobs' compression info as files, where it came beside the bootstrap.
-    pub metas: HashMap<Digest, Bytes>,
-    /// The hashes of the tree, where they came beside the bootstrap.
-    pub merkle: Option<Bytes>,
-    /// The root that the manifest says.
-    pub root: Option<Digest>,
-}
 
 /// A chunked image.
 #[derive(Debug)]

@@ -45,7 +45,10 @@ pub(super) fn describe(what: &Described<'_>, said: Said<'_>) -> Result<(), Faile
         if said.owners == Owners::Mine && roots {
             continue;
         }
-        what.set_xattr(name, value).map_err(|e| ("an extended attribute cannot be set", e))?;
+        what.set_xattr(name, value).map_err(|e| {
+            let named = io::Error::new(e.kind(), format!("{}: {e}", name.escape_ascii()));
+            ("an extended attribute cannot be set", named)
+        })?;
     }
     what.touch(meta).map_err(|e| ("its time cannot be set", e))
 }

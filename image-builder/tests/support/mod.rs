@@ -19,6 +19,10 @@ use serde_json::json;
 use tree::{Kind, Layer, Tree};
 
 pub(crate) mod files;
+pub(crate) mod filling;
+pub(crate) mod memory;
+pub(crate) mod repack;
+pub(crate) mod spoil;
 
 /// What a file has.
 pub(crate) type Files = Tree<Vec<u8>>;

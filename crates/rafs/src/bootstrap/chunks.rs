@@ -60,7 +60,7 @@ impl Rows {
     }
 
     /// The row of a blob's chunk.
-    fn find(&self, blob: u8, index: u32) -> Option<u32> {
+    pub(super) fn find(&self, blob: u8, index: u32) -> Option<u32> {
         let wanted = key(blob, index);
         let at = self.keys.partition_point(|key| *key < wanted);
         let found = self.keys.get(at).filter(|key| **key >> 32 == wanted >> 32)?;

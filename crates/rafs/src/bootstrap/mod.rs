@@ -130,6 +130,11 @@ impl<B: AsRef<[u8]>> Bootstrap<B> {
         chunks::row(self.bytes(), &self.head, row)
     }
 
+    /// The chunk that has the number `index` in blob `blob`, if the image has it.
+    pub fn chunk_of(&self, blob: u8, index: u32) -> Option<ChunkInfo> {
+        self.chunk(self.rows.find(blob, index)?).ok()
+    }
+
     /// What should be fetched first, in this order. The root alone means everything.
     pub fn prefetch(&self) -> impl Iterator<Item = Nid> {
         let (at, size) = self.head.prefetch;

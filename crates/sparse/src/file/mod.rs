@@ -1,13 +1,14 @@
 //! The sparse file itself: how it comes to be, and how it goes.
 //!
 //! What is known of its blocks is in `known`, how they change in `change`, how they are read in
-//! `read`. `claim` is the right to change one, `handles` the two descriptors.
+//! `read`; runs of them in `run`. `claim` is the right to change one, `handles` the two descriptors.
 
 mod change;
 mod claim;
 mod handles;
 mod known;
 mod read;
+mod run;
 
 use std::fs::{self, OpenOptions};
 use std::io;

@@ -14,7 +14,7 @@ use super::super::layer::{Converted, Shared};
 use super::super::spool::SpoolFolder;
 use super::list::Entry;
 use crate::layer_tree::{layer_of, tree_of};
-use crate::opened::store::read_bootstrap;
+use image::chunked::read_bootstrap;
 use crate::store::{NewBlob, Store};
 
 /// The record of a layer; `None` for one of which it would say something else. There are such: a

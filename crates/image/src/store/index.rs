@@ -30,6 +30,10 @@ pub(crate) fn choose(
         }
         (None, [only]) => Ok(only.clone()),
         (None, []) => Err(StoreError::Empty(place())),
+        // Several names of one image.
+        (None, [first, rest @ ..]) if rest.iter().all(|image| image.digest == first.digest) => {
+            Ok(first.clone())
+        }
         (None, _) => Err(StoreError::WhichTag { place: place(), there: names(index) }),
     }
 }
@@ -97,6 +101,10 @@ mod tests {
         add(&mut index, of(b"d"), Some("v1"));
         assert_eq!(choose(&index, Some("v1"), &place).unwrap().digest, Digest::of(b"d"));
         assert!(matches!(choose(&index, None, &place), Err(StoreError::WhichTag { .. })));
+        let mut named = Index::new(Vec::new());
+        add(&mut named, of(b"a"), Some("v1"));
+        add(&mut named, of(b"a"), Some("latest"));
+        assert_eq!(choose(&named, None, &place).unwrap().digest, Digest::of(b"a"));
         assert!(matches!(choose(&index, Some("v2"), &place), Err(StoreError::NoSuchTag { .. })));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::oci::{Platform, Top};
 use crate::store::{Document, Store, StoreError};
 
-use super::OpenError;
+use crate::OpenError;
 
 /// Which kind of image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +30,7 @@ pub fn choose(
     platform: Option<&Platform>,
 ) -> Result<Document, OpenError> {
     let mut found = Vec::new();
+    let mut others = Vec::new();
     let mut pending = vec![(store.top()?, None)];
     let mut looked = 0_usize;
     while let Some((document, said)) = pending.pop() {
@@ -41,7 +42,9 @@ pub fn choose(
             Top::Index(index) => {
                 for entry in index.manifests.iter().rev() {
                     let other = |asked| entry.platform.as_ref().is_some_and(|of| !of.is(asked));
-                    if !platform.is_some_and(other) {
+                    if platform.is_some_and(other) {
+                        others.extend(entry.platform.as_ref().map(Platform::to_string));
+                    } else {
                         pending.push((store.document(&entry.digest)?, entry.platform.clone()));
                     }
                 }
@@ -52,6 +55,12 @@ pub fn choose(
                 }
             }
         }
+    }
+    if let (true, false, Some(asked)) = (found.is_empty(), others.is_empty(), platform) {
+        others.sort_unstable();
+        others.dedup();
+        let there = others.join(", ");
+        return Err(OpenError::Choice(format!("there is nothing for {asked}; it is for {there}")));
     }
     pick(found, want)
 }

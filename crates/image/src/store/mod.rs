@@ -28,8 +28,8 @@ use content::Digest;
 pub use error::StoreError;
 pub use verifying::Verifying;
 
+use crate::bytes::FilePart;
 use crate::oci::{Descriptor, Manifest, Top};
-use crate::opened::bytes::FilePart;
 use crate::place::Place;
 
 /// So long a manifest may be, in bytes: what registries take.

@@ -12,8 +12,8 @@ use content::Digest;
 use super::error::StoreError;
 use super::index::{self, add};
 use super::{BlobReader, Document, MANIFEST_LIMIT, NewBlob, Store};
+use crate::bytes::FilePart;
 use crate::oci::{Descriptor, Index};
-use crate::opened::bytes::FilePart;
 use crate::place::Place;
 
 /// A layout folder.

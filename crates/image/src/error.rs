@@ -80,7 +80,8 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    pub(crate) fn read(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> Self {
+    /// Makes an I/O error one of reading `what`.
+    pub fn read(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Read { what: what.to_string(), error }
     }
 

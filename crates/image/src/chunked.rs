@@ -1,0 +1,216 @@
+//! A chunked image where images are: a registry, a layout folder, an archive.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use content::Digest;
+use layer::{Limits, TarReader, Unpacker};
+use rafs::BlobId;
+use rafs::ondisk::MAX_BOOTSTRAP;
+
+use crate::oci::{Descriptor, Manifest, annotation};
+use crate::store::{Document, Store, StoreError};
+
+use crate::bytes::{Blobs, FilePart, ReadAt, short};
+use crate::{OpenError, Parts};
+
+/// How much of a blob is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// Some chunks: a registry is asked for each.
+    Parts,
+    /// Most of it: it is fetched whole, once, into a file that nobody else sees.
+    Whole,
+}
+
+/// The parts of a chunked image in a store.
+#[derive(Debug)]
+pub struct InPlace {
+    /// What it is opened from.
+    pub parts: Parts,
+    /// The digest of the bootstrap layer, uncompressed.
+    pub bootstrap_diff_id: Digest,
+}
+
+/// Finds the parts of the image that `document`, a manifest, is of. The bootstrap was checked: it is
+/// the one that the manifest names.
+///
+/// # Errors
+/// If it is no chunked image, or cannot be read, or is another one than it says.
+pub fn parts(
+    store: &Arc<dyn Store>,
+    document: &Document,
+    reach: Reach,
+) -> Result<InPlace, OpenError> {
+    let manifest = document.manifest().ok_or(OpenError::NotChunked)?;
+    let layer = manifest.bootstrap().ok_or(OpenError::NotChunked)?;
+    let root = root(manifest)?;
+    let found = read_bootstrap(&**store, layer)?;
+    let lengths = manifest.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
+    let blobs = InStore { store: Arc::clone(store), lengths, reach };
+    let parts = Parts {
+        bootstrap: found.bootstrap,
+        blobs: Box::new(blobs),
+        metas: found.metas,
+        merkle: found.merkle,
+        root,
+    };
+    Ok(InPlace { parts, bootstrap_diff_id: found.diff_id })
+}
+
+/// The merkle root that a manifest says.
+fn root(manifest: &Manifest) -> Result<Option<Digest>, OpenError> {
+    let Some(said) = manifest.annotations.get(annotation::MERKLE_ROOT) else { return Ok(None) };
+    said.parse().map(Some).map_err(|_| OpenError::RootText(said.clone()))
+}
+
+/// What is in a bootstrap layer.
+#[derive(Debug)]
+pub struct Found {
+    /// The bootstrap.
+    pub bootstrap: Bytes,
+    /// The blobs' compression info as files, of those that came with it.
+    pub metas: HashMap<Digest, Bytes>,
+    /// The hashes of the tree, if they came with it.
+    pub merkle: Option<Bytes>,
+    /// The digest of the layer, uncompressed.
+    pub diff_id: Digest,
+}
+
+/// The name of a blob's compression info, without its digest.
+const META: &[u8] = b".blob.meta";
+
+/// Reads a bootstrap layer.
+///
+/// # Errors
+/// If it cannot be read, is another one than the descriptor says, or has no bootstrap.
+pub fn read_bootstrap(store: &dyn Store, layer: &Descriptor) -> Result<Found, OpenError> {
+    let failed = |error| OpenError::Layer { layer: layer.digest, error };
+    let mut stored = store.read_blob(layer)?;
+    let limits = Limits::default();
+    let mut hasher = content::BlobHasher::new();
+    let unpacker = Unpacker::new(&mut stored, limits);
+    let unpacker = unpacker.map_err(OpenError::read("the bootstrap layer"))?;
+    let mut tar = TarReader::new(Hashing { inner: unpacker, hasher: &mut hasher }, limits);
+    let (mut bootstrap, mut merkle, mut metas) = (None, None, HashMap::new());
+    while let Some(member) = tar.next_member().map_err(failed)? {
+        // `image/` before the names; very old images have none.
+        let path = member.path.strip_prefix(b"./").unwrap_or(&member.path);
+        let name = path.strip_prefix(b"image/").unwrap_or(path).to_vec();
+        let mut read = || -> Result<Bytes, OpenError> {
+            let mut bytes = Vec::new();
+            let data = tar.data(&member);
+            let read = data.take(MAX_BOOTSTRAP).read_to_end(&mut bytes);
+            read.map_err(OpenError::read("the bootstrap layer"))?;
+            Ok(bytes.into())
+        };
+        match &name[..] {
+            b"image.boot" => bootstrap = Some(read()?),
+            b"image.merkle" => merkle = Some(read()?),
+            name => {
+                let hex = name.strip_suffix(META).and_then(|hex| std::str::from_utf8(hex).ok());
+                if let Some(digest) = hex.and_then(|hex| format!("sha256:{hex}").parse().ok()) {
+                    metas.insert(digest, read()?);
+                }
+            }
+        }
+    }
+    drop(tar);
+    // The end of the layer, behind the end of the tar, has its say in its digest.
+    stored.drain().map_err(OpenError::read("the bootstrap layer"))?;
+    let bootstrap = bootstrap.ok_or(OpenError::NoBootstrap(layer.digest))?;
+    Ok(Found { bootstrap, metas, merkle, diff_id: hasher.finish() })
+}
+
+/// A reader that hashes.
+struct Hashing<'a, R> {
+    inner: R,
+    hasher: &'a mut content::BlobHasher,
+}
+
+impl<R: Read> Read for Hashing<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hasher.update(buffer.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
+
+/// The data blobs of an image in a store.
+#[derive(Debug)]
+struct InStore {
+    store: Arc<dyn Store>,
+    /// As the manifest has them.
+    lengths: HashMap<Digest, u64>,
+    reach: Reach,
+}
+
+fn other(error: StoreError) -> io::Error {
+    io::Error::other(error)
+}
+
+impl Blobs for InStore {
+    fn open(&self, blob: BlobId) -> io::Result<Arc<dyn ReadAt>> {
+        let BlobId::Digest(digest) = blob else {
+            let said = "the image says that its data is in the blob of its bootstrap";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, said));
+        };
+        if let Some(file) = self.store.blob_file(&digest).map_err(other)? {
+            return Ok(Arc::new(file));
+        }
+        let length =
+            match self.lengths.get(&digest) {
+                Some(length) => *length,
+                // Not listed, as it should be; it may be there all the same.
+                None => self.store.blob_length(&digest).map_err(other)?.ok_or_else(|| {
+                    io::Error::new(io::ErrorKind::NotFound, "the blob is not there")
+                })?,
+            };
+        let ranges = Ranges { store: Arc::clone(&self.store), digest, length };
+        match self.reach {
+            Reach::Parts => Ok(Arc::new(ranges)),
+            Reach::Whole => Ok(Arc::new(ranges.spool()?)),
+        }
+    }
+}
+
+/// A blob of which parts are asked for.
+#[derive(Debug)]
+struct Ranges {
+    store: Arc<dyn Store>,
+    digest: Digest,
+    length: u64,
+}
+
+impl Ranges {
+    /// All of it, in a file without a name.
+    fn spool(&self) -> io::Result<FilePart> {
+        let mut file: File = tempfile::tempfile()?;
+        let mut reader = self.store.open_blob(&self.digest, 0..self.length).map_err(other)?;
+        io::copy(&mut reader, &mut file)?;
+        FilePart::whole(file)
+    }
+}
+
+impl ReadAt for Ranges {
+    fn read_at(&self, offset: u64, length: u64) -> io::Result<Bytes> {
+        let end = offset.checked_add(length).filter(|end| *end <= self.length);
+        let end = end.ok_or_else(|| short(offset, length, self.length))?;
+        let reader = self.store.open_blob(&self.digest, offset..end).map_err(other)?;
+        // Memory follows what comes and not what was said.
+        let mut bytes = Vec::new();
+        reader.take(length).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 == length {
+            Ok(bytes.into())
+        } else {
+            Err(short(offset, length, offset.saturating_add(bytes.len() as u64)))
+        }
+    }
+
+    fn length(&self) -> u64 {
+        self.length
+    }
+}

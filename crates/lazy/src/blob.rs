@@ -1,0 +1,212 @@
+//! The chunk cache of one data blob: a sparse file laid out by uncompressed offset, and who is
+//! fetching what.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rafs::{ChunkInfo, Digester, VerifiedChunk};
+use sparse::{SparseError, SparseFile, State};
+
+use crate::error::FetchError;
+use crate::flight::Flights;
+use crate::ledger::{self, Ledger, Print};
+use crate::lock::lock;
+use crate::parts::Part;
+
+/// A chunk, or why nobody has it.
+pub type Fetched = Result<VerifiedChunk, Arc<FetchError>>;
+
+/// The chunk cache of one data blob, shared by all images that use the blob.
+#[derive(Debug)]
+pub struct CachedBlob {
+    file: SparseFile,
+    ledger: Mutex<Ledger>,
+    flights: Flights<(u64, Print), Fetched>,
+    counts: Counts,
+}
+
+/// What became of chunks, in numbers of them or of their bytes.
+#[derive(Debug, Default)]
+struct Counts {
+    fetched: AtomicU64,
+    fetched_bytes: AtomicU64,
+    recovered: AtomicU64,
+    damaged: AtomicU64,
+    unkept: AtomicU64,
+}
+
+/// What became of chunks since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct BlobStats {
+    /// Chunks that were fetched.
+    pub fetched: u64,
+    /// Their bytes, uncompressed.
+    pub fetched_bytes: u64,
+    /// Chunks of an earlier run that were found on disk and right.
+    pub recovered: u64,
+    /// Chunks of an earlier run that were found wrong, and dropped.
+    pub damaged: u64,
+    /// Chunks that were handed on and not kept.
+    pub unkept: u64,
+    /// Bytes that the cache file holds.
+    pub held: u64,
+}
+
+impl CachedBlob {
+    /// Over a cache file, whatever it holds.
+    #[must_use]
+    pub fn new(file: SparseFile) -> Self {
+        Self { file, ledger: Mutex::default(), flights: Flights::new(), counts: Counts::default() }
+    }
+
+    /// Reads a part of a chunk that was verified since the start; false if it is not here. A disk
+    /// that cannot be read has nothing.
+    #[must_use]
+    pub fn read(&self, part: &Part, into: &mut [u8]) -> bool {
+        if into.len() != part.within.len() || !lock(&self.ledger).knows(&part.chunk) {
+            return false;
+        }
+        let at = part.chunk.uncompressed_offset.saturating_add(part.within.start as u64);
+        match self.file.read_at(at, into) {
+            Ok(there) => there,
+            Err(error) => {
+                self.refused(&error, "read");
+                false
+            }
+        }
+    }
+
+    /// A chunk: from an earlier run if it is recorded and right, else what `fetch` gives. Callers
+    /// that want one chunk at one time get it from one fetch.
+    ///
+    /// # Errors
+    /// Those of `fetch`.
+    pub fn chunk(
+        &self,
+        chunk: &ChunkInfo,
+        digester: Digester,
+        fetch: impl FnOnce() -> Result<VerifiedChunk, FetchError>,
+    ) -> Fetched {
+        let print = lock(&self.ledger).print(chunk);
+        let lost = || Err(Arc::new(FetchError::Abandoned(chunk.digest)));
+        self.flights.join(&(chunk.uncompressed_offset, print), lost, || {
+            if let Some(there) = self.known_or_recorded(chunk, digester) {
+                return Ok(there);
+            }
+            let fetched = fetch().map_err(Arc::new)?;
+            self.counts.fetched.fetch_add(1, Ordering::Relaxed);
+            let bytes = u64::from(chunk.uncompressed_size);
+            self.counts.fetched_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.keep(&fetched);
+            Ok(fetched)
+        })
+    }
+
+    /// Puts a verified chunk into the cache, unless something else has been entered in its place or
+    /// the disk refuses: then it is not kept.
+    pub fn keep(&self, chunk: &VerifiedChunk) {
+        let info = chunk.info();
+        if lock(&self.ledger).knows(info) && self.is_present(info) {
+            return;
+        }
+        let kept = lock(&self.ledger).reserve(info) && self.write(chunk);
+        if kept {
+            lock(&self.ledger).settle(info);
+        } else {
+            lock(&self.ledger).release(info);
+            self.counts.unkept.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What became of chunks.
+    #[must_use]
+    pub fn stats(&self) -> BlobStats {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        BlobStats {
+            fetched: count(&self.counts.fetched),
+            fetched_bytes: count(&self.counts.fetched_bytes),
+            recovered: count(&self.counts.recovered),
+            damaged: count(&self.counts.damaged),
+            unkept: count(&self.counts.unkept),
+            held: self.file.held(),
+        }
+    }
+
+    /// The cache file.
+    #[must_use]
+    pub const fn file(&self) -> &SparseFile {
+        &self.file
+    }
+
+    /// The chunk from the cache file, if it was verified already or is verified now.
+    fn known_or_recorded(&self, chunk: &ChunkInfo, digester: Digester) -> Option<VerifiedChunk> {
+        let known = lock(&self.ledger).knows(chunk);
+        if !known && !lock(&self.ledger).reserve(chunk) {
+            return None;
+        }
+        let found = self.look(chunk, digester);
+        match (&found, known) {
+            (Some(_), false) => {
+                self.file.confirm_run(self.run(chunk)?);
+                lock(&self.ledger).settle(chunk);
+                self.counts.recovered.fetch_add(1, Ordering::Relaxed);
+            }
+            (None, false) => lock(&self.ledger).release(chunk),
+            _ => {}
+        }
+        found
+    }
+
+    /// Reads the chunk from the cache file and checks it. What is wrong is dropped.
+    fn look(&self, chunk: &ChunkInfo, digester: Digester) -> Option<VerifiedChunk> {
+        let length = usize::try_from(chunk.uncompressed_size).ok()?;
+        let read = self.file.read_run(chunk.uncompressed_offset, length);
+        let (_, bytes) = read.map_err(|error| self.refused(&error, "read")).ok()??;
+        let checked = VerifiedChunk::check(chunk, digester, bytes.into());
+        if checked.is_err() {
+            self.counts.damaged.fetch_add(1, Ordering::Relaxed);
+            let path = self.file.path().display();
+            tracing::warn!(chunk = %chunk.digest, %path, "a chunk on disk is damaged: fetching it again");
+            if let Err(error) = self.file.drop_run(self.run(chunk)?) {
+                self.refused(&error, "drop from");
+            }
+        }
+        checked.ok()
+    }
+
+    /// Writes a chunk whose extent is reserved.
+    fn write(&self, chunk: &VerifiedChunk) -> bool {
+        let Some(run) = self.run(chunk.info()) else { return false };
+        match self.file.write_run(run.start, chunk.bytes()) {
+            Ok(true) => true,
+            // Bytes that nobody has entered: whatever they are, they go.
+            Ok(false) => {
+                let dropped = self.file.drop_run(run);
+                dropped.unwrap_or_else(|error| self.refused(&error, "drop from"));
+                false
+            }
+            Err(error) => {
+                self.refused(&error, "write");
+                false
+            }
+        }
+    }
+
+    fn is_present(&self, chunk: &ChunkInfo) -> bool {
+        self.run(chunk).is_some_and(|run| self.file.run_state(run) == State::Present)
+    }
+
+    /// The blocks of a chunk; `None` if they are beyond the cache file's end.
+    fn run(&self, chunk: &ChunkInfo) -> Option<std::ops::Range<u32>> {
+        let blocks = ledger::blocks(chunk);
+        let run = u32::try_from(blocks.start).ok()?..u32::try_from(blocks.end).ok()?;
+        (run.end <= self.file.blocks()).then_some(run)
+    }
+
+    fn refused(&self, error: &SparseError, doing: &str) {
+        // A file that was given up is no news.
+        if !matches!(error, SparseError::Deleted { .. }) {
+            tracing::warn!(%error, "the chunk cache's disk refuses to {doing} a file");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What of a blob's cache file was verified since the process started, and under which digest.
+//!
+//! Presence on disk is not enough. A blob may be used by several images, and an image by a stranger
+//! may say of a blob whatever it likes: that a chunk lies somewhere else, overlaps another, or has
+//! another digest. Its readers get what its own bootstrap proves; the readers of other images must
+//! not get that. So every extent is entered with a print of place, length and digest; a chunk is
+//! known only if all three are the same, and an extent that overlaps an entry with another print is
+//! not kept at all: its chunk is fetched whenever it is read.
+//!
+//! An entry is reserved before its bytes are written or looked at, and settled after they were
+//! verified. Entries never overlap, so nobody writes over what another has entered.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+
+use rafs::ChunkInfo;
+use rafs::ondisk::BLOCK;
+
+/// What a chunk is and where it lies, in 64 bits under a key that is chosen anew at each start and
+/// never told: nobody can make two chunks with one print.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Print(u64);
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Beyond its last block.
+    end: u64,
+    print: Print,
+    settled: bool,
+}
+
+/// The verified extents of one blob. Pure bookkeeping.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    key: RandomState,
+    /// By their first block.
+    entries: BTreeMap<u64, Entry>,
+}
+
+/// The blocks that a chunk takes in the cache file.
+#[must_use]
+pub fn blocks(chunk: &ChunkInfo) -> Range<u64> {
+    let end = chunk.uncompressed_offset.saturating_add(u64::from(chunk.uncompressed_size));
+    chunk.uncompressed_offset / BLOCK..end.div_ceil(BLOCK)
+}
+
+impl Ledger {
+    /// The print of a chunk.
+    #[must_use]
+    pub fn print(&self, chunk: &ChunkInfo) -> Print {
+        let place = (chunk.uncompressed_offset, chunk.uncompressed_size);
+        Print(self.key.hash_one((place, chunk.digest.0)))
+    }
+
+    /// Whether this very chunk was verified.
+    #[must_use]
+    pub fn knows(&self, chunk: &ChunkInfo) -> bool {
+        let entry = self.entries.get(&blocks(chunk).start);
+        entry.is_some_and(|entry| entry.settled && entry.print == self.print(chunk))
+    }
+
+    /// Reserves the chunk's extent, or takes its own entry back to where it is only reserved. False
+    /// if another chunk has been entered there.
+    pub fn reserve(&mut self, chunk: &ChunkInfo) -> bool {
+        let (blocks, print) = (blocks(chunk), self.print(chunk));
+        let mut there = self.overlapping(&blocks);
+        let own = there.next().is_none_or(|(at, entry)| at == blocks.start && entry.print == print);
+        if !own || there.next().is_some() {
+            return false;
+        }
+        drop(there);
+        self.entries.insert(blocks.start, Entry { end: blocks.end, print, settled: false });
+        true
+    }
+
+    /// The bytes of a reserved extent are on disk and verified.
+    pub fn settle(&mut self, chunk: &ChunkInfo) {
+        let print = self.print(chunk);
+        if let Some(entry) = self.entries.get_mut(&blocks(chunk).start)
+            && entry.print == print
+        {
+            entry.settled = true;
+        }
+    }
+
+    /// A reserved extent has no bytes after all.
+    pub fn release(&mut self, chunk: &ChunkInfo) {
+        let (at, print) = (blocks(chunk).start, self.print(chunk));
+        if self.entries.get(&at).is_some_and(|entry| !entry.settled && entry.print == print) {
+            self.entries.remove(&at);
+        }
+    }
+
+    /// Forgets what is settled in these blocks, and says which blocks may be given back: all that
+    /// were asked for and all of the forgotten, less what is reserved.
+    pub fn forget(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
+        let there: Vec<_> = self.overlapping(&range).map(|(at, entry)| (at, *entry)).collect();
+        let (mut begin, mut end) = (range.start, range.end);
+        let mut free = Vec::new();
+        for (at, entry) in there {
+            if entry.settled {
+                self.entries.remove(&at);
+                (begin, end) = (begin.min(at), end.max(entry.end));
+            } else {
+                free.push(begin..at);
+                begin = entry.end;
+            }
+        }
+        free.push(begin..end);
+        free.retain(|blocks| !blocks.is_empty());
+        free
+    }
+
+    /// How many extents are entered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The entries that share a block with `blocks`, by their place.
+    fn overlapping(&self, blocks: &Range<u64>) -> impl Iterator<Item = (u64, &Entry)> + use<'_> {
+        let before = self.entries.range(..blocks.start).next_back();
+        let start = blocks.start;
+        let before = before.filter(move |(_, entry)| entry.end > start);
+        before.into_iter().chain(self.entries.range(blocks.clone())).map(|(at, entry)| (*at, entry))
+    }
+}

@@ -1,0 +1,43 @@
+//! Chunks of an image when they are read: from the node's chunk cache or from afar, always verified.
+//!
+//! ```text
+//!   a read of a file ──► parts of chunks ──► known to the ledger? ──► bytes of the cache file
+//!                                                  │ no
+//!                                                  ▼
+//!                        one flight a chunk: recorded on disk, and right? ──► ledger
+//!                                                  │ no
+//!                                                  ▼
+//!                        source ──► decompressed, checked ──► cache file ──► ledger
+//! ```
+//!
+//! No bytes reach a reader unless this process has seen them match the digest that the reader's own
+//! bootstrap has of them. Synchronous: who reads may wait, in a thread of its own. Read it in this
+//! order:
+//!
+//! - [`parts`](mod@parts): which chunks a read of a file takes;
+//! - [`ledger`]: what was verified since the start, and under which digest;
+//! - [`flight`]: many who want one chunk wait for one fetch;
+//! - [`blob`]: the chunk cache of one data blob;
+//! - [`cache`]: the caches of all blobs of a node, in a folder;
+//! - [`source`]: who has what is not in the cache;
+//! - [`fetch`]: from a blob's stored bytes to a chunk;
+//! - [`image`](mod@image): a bootstrap and its blobs: files that can be read.
+
+#![forbid(unsafe_code)]
+
+pub mod blob;
+pub mod cache;
+mod error;
+pub mod fetch;
+pub mod flight;
+pub mod image;
+pub mod ledger;
+mod lock;
+pub mod parts;
+pub mod source;
+
+pub use blob::CachedBlob;
+pub use cache::{BlobKey, ChunkCache};
+pub use error::{CacheError, FetchError, ReadError};
+pub use image::{BlobFrom, LazyImage};
+pub use source::{Source, Urgency};

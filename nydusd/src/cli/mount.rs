@@ -1,0 +1,129 @@
+//! `nydusd mount`
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use image::local::BlobsAt;
+use image::oci::Platform;
+use lazy::ChunkCache;
+use telemetry::logs::{self, LogConfig};
+
+use super::registries::RegistryArgs;
+use crate::background;
+use crate::fuse::readers::Readers;
+use crate::fuse::session::{self, Mounted};
+use crate::fuse::tree::ImageTree;
+use crate::open::{self, Named};
+use crate::{mounts, open::metadata_folder};
+
+/// So many reads may wait for chunks at one time.
+const WAITING: usize = 64;
+
+/// Mount an image
+///
+/// Returns when it is mounted; a process stays that serves it until it is unmounted.
+#[derive(Debug, Args)]
+pub(super) struct Mount {
+    /// The chunked image
+    #[arg(value_name = "IMAGE")]
+    image: String,
+    /// Where: a folder that is there
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Of several images under one name, the one for this platform, as linux/arm64 [default: this
+    /// machine's]
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+    /// With a bootstrap: the folder of its data blobs, each named by its digest in hex [default:
+    /// `blobs` beside it, or its own folder]
+    #[arg(short = 'D', long, value_name = "DIR")]
+    blob_dir: Option<PathBuf>,
+    /// Where chunks are kept. One process uses it at a time
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "MEGANEURA_CACHE_DIR",
+        default_value = "/var/lib/meganeura/nydusd"
+    )]
+    cache_dir: PathBuf,
+    /// Serve from this process, until it is unmounted or this process is asked to end
+    #[arg(short, long)]
+    foreground: bool,
+    #[command(flatten)]
+    registries: RegistryArgs,
+}
+
+impl Mount {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
+        if !self.foreground && !background::stays() {
+            return match background::start().context("nydusd cannot be started")? {
+                Ok(()) => Ok(()),
+                Err(status) => bail!("the image is not mounted: {status}"),
+            };
+        }
+        // The library says at `info` and `warn` what we say ourselves, or need not say.
+        logs::init(&LogConfig { level: "info,fuser=error".to_owned(), ..LogConfig::default() })?;
+        if background::stays() {
+            background::detach();
+        }
+        let mounted = self.mount()?;
+        tracing::info!(image = self.image, at = %mounted.at().display(), "mounted");
+        if background::stays() {
+            let log = self.cache_dir.join("nydusd.log");
+            background::ready(&log).context("nobody waits for the mount")?;
+        }
+        serve(mounted)
+    }
+
+    fn mount(&self) -> anyhow::Result<Mounted> {
+        let context = || format!("{} cannot be mounted on", self.folder.display());
+        let at = mounts::resolve(&self.folder).with_context(context)?;
+        mounts::clear(&at).with_context(context)?;
+        if !at.is_dir() {
+            bail!("{} is no folder", self.folder.display());
+        }
+        if let Some(there) = mounts::at(&at)?.filter(mounts::Mount::is_ours) {
+            bail!("{} is mounted on already: {}", self.folder.display(), there.source);
+        }
+        let cache = Arc::new(ChunkCache::open(&self.cache_dir)?);
+        let blobs = self.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
+        let named = Named { name: self.image.clone(), blobs, platform: self.platform.clone() };
+        let parts = open::find(&named, || self.registries.client())?;
+        let image = open::open(parts, cache, &metadata_folder(&self.cache_dir))?;
+        let tree = ImageTree::new(Arc::new(image), Readers::new(WAITING));
+        session::mount(tree, &at, &self.image).with_context(context)
+    }
+}
+
+/// Until somebody has unmounted it, or asked this process to end.
+fn serve(mounted: Mounted) -> anyhow::Result<()> {
+    let at = mounted.at().to_owned();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if let Err(error) = signals() {
+            tracing::warn!(%error, "signals cannot be heard");
+            return;
+        }
+        // Who uses it goes on until it is done; the last one's end is ours.
+        if let Err(error) = mounts::take_away(&at, true) {
+            tracing::warn!(%error, at = %at.display(), "it cannot be unmounted");
+        }
+    })?;
+    mounted.wait().context("the kernel is not heard any more")
+}
+
+/// Until this process is asked to end.
+fn signals() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut end, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::select! {
+            _ = end.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
+}

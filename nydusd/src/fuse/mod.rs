@@ -1,0 +1,18 @@
+//! An image's tree as the kernel asks for it.
+//!
+//! Stateless: the kernel's inode number says where the inode lies in the mapped bootstrap, so that
+//! nothing is remembered of what was looked up, and nothing is to be forgotten. Metadata is answered
+//! in the thread that hears the question; a read that must wait for a chunk goes to another, so that
+//! a slow registry never holds up a `stat`.
+//!
+//! - [`numbers`]: the kernel's numbers and the image's;
+//! - [`attributes`]: what `stat` says;
+//! - [`readers`]: the threads that wait, and the buffers of reads;
+//! - [`tree`](mod@tree): the questions;
+//! - [`session`]: how it is mounted.
+
+pub mod attributes;
+pub mod numbers;
+pub mod readers;
+pub mod session;
+pub mod tree;

@@ -1,0 +1,81 @@
+//! How an image's tree is mounted.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+
+use super::tree::ImageTree;
+use crate::mounts;
+
+/// So many threads hear the kernel's questions of one mount. None of them waits for a chunk.
+const THREADS: usize = 4;
+
+/// How far the kernel reads ahead of who reads in order: as far as a chunk usually is long.
+const READ_AHEAD_KIB: u32 = 1024;
+
+/// A mounted image. Unmounted when it goes.
+#[derive(Debug)]
+pub struct Mounted {
+    session: Option<BackgroundSession>,
+    at: PathBuf,
+}
+
+/// Mounts `tree` at the folder `at`; `name` is what the list of mounts says it is.
+///
+/// # Errors
+/// If the folder is not there, or the kernel refuses.
+pub fn mount(tree: ImageTree, at: &Path, name: &str) -> io::Result<Mounted> {
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::RO,
+        MountOption::FSName(name.to_owned()),
+        // To the kernel itself: `Subtype` is a word to libfuse's mount helper.
+        MountOption::CUSTOM(format!("subtype={}", mounts::SUBTYPE)),
+        // The kernel checks permissions by what `stat` says, as it does on a disk; set-user-ID
+        // programs and devices are the image's, and an overlay over it decides on them.
+        MountOption::DefaultPermissions,
+        MountOption::Suid,
+        MountOption::Dev,
+    ];
+    config.acl = SessionACL::All;
+    config.n_threads = Some(THREADS);
+    config.clone_fd = true;
+    let session = Session::new(tree, at, &config)?.spawn()?;
+    read_ahead(at);
+    Ok(Mounted { session: Some(session), at: at.to_owned() })
+}
+
+impl Mounted {
+    /// Where.
+    #[must_use]
+    pub fn at(&self) -> &Path {
+        &self.at
+    }
+
+    /// Whether the kernel still asks: nobody has unmounted it.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| !session.guard.is_finished())
+    }
+
+    /// Waits until somebody has unmounted it.
+    ///
+    /// # Errors
+    /// If the kernel's questions could not be heard any more.
+    pub fn wait(mut self) -> io::Result<()> {
+        self.session.take().map_or(Ok(()), BackgroundSession::join)
+    }
+}
+
+/// The kernel's default for FUSE is 128 KiB. Where it cannot be changed, it stays so.
+fn read_ahead(at: &Path) {
+    let Ok(device) = fs::metadata(at).map(|at| at.dev()) else { return };
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let file = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    if let Err(error) = fs::write(&file, READ_AHEAD_KIB.to_string()) {
+        tracing::debug!(%error, file, "the kernel reads ahead as far as it likes");
+    }
+}

@@ -1,0 +1,300 @@
+//! The kernel's questions, answered straight off the mapped bootstrap.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::{
+    Errno, FileHandle, Filesystem, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
+    OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
+    ReplyOpen, ReplyStatfs, ReplyXattr, Request,
+};
+use lazy::{LazyImage, ReadError};
+use rafs::RafsError;
+use rafs::bootstrap::{Dirent, Inode};
+use rafs::ondisk::BLOCK;
+use rafs::ondisk::inode::{MAX_NAME, XATTR_PREFIXES};
+use sys::Mapping;
+
+use super::attributes::{attributes, kind, nothing};
+use super::numbers::Numbers;
+use super::readers::Readers;
+
+/// An image never changes: what the kernel knows of it stays true. Ten years.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Inodes are not reused, so one generation does.
+const GENERATION: Generation = Generation(0);
+
+/// So many reads may be on their way that nobody waits for yet (readahead).
+const BACKGROUND: u16 = 64;
+
+/// The tree of one image.
+#[derive(Debug)]
+pub struct ImageTree {
+    image: Arc<LazyImage<Mapping>>,
+    numbers: Numbers,
+    readers: Readers,
+}
+
+impl ImageTree {
+    /// The tree of `image`, whose reads may wait in `readers`.
+    #[must_use]
+    pub fn new(image: Arc<LazyImage<Mapping>>, readers: Readers) -> Self {
+        let numbers = Numbers::new(image.bootstrap().root());
+        Self { image, numbers, readers }
+    }
+
+    fn inode(&self, number: INodeNo) -> Result<Inode, Errno> {
+        self.image.bootstrap().inode(self.numbers.nid(number)).map_err(wrong)
+    }
+
+    /// What a directory's entry names; it must be of the kind that the entry says.
+    fn entry(&self, entry: &Dirent<'_>) -> Result<Inode, Errno> {
+        let inode = self.image.bootstrap().inode(entry.nid).map_err(wrong)?;
+        if inode.file_type == entry.file_type { Ok(inode) } else { Err(Errno::EIO) }
+    }
+
+    fn find(&self, parent: INodeNo, name: &OsStr) -> Result<Option<Inode>, Errno> {
+        if name.len() > MAX_NAME {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let parent = self.inode(parent)?;
+        let found = self.image.bootstrap().lookup(&parent, name.as_bytes()).map_err(wrong)?;
+        found.map(|entry| self.entry(&entry)).transpose()
+    }
+
+    /// Hands out a directory's entries from `offset` on, until `take` says that it is full.
+    fn list(
+        &self,
+        number: INodeNo,
+        offset: u64,
+        mut take: impl FnMut(&Dirent<'_>) -> Result<bool, Errno>,
+    ) -> Result<(), Errno> {
+        let inode = self.inode(number)?;
+        let directory = self.image.bootstrap().directory(&inode).map_err(wrong)?;
+        for entry in directory.entries_from(offset) {
+            if take(&entry.map_err(wrong)?)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn xattr(&self, number: INodeNo, name: &OsStr) -> Result<Vec<u8>, Errno> {
+        let inode = self.inode(number)?;
+        for xattr in self.image.bootstrap().xattrs(&inode).map_err(wrong)? {
+            let xattr = xattr.map_err(wrong)?;
+            if *xattr.name == *name.as_bytes() {
+                return Ok(xattr.value.to_vec());
+            }
+        }
+        // As file systems on disks say: there is no such attribute, or there could be none.
+        let known = XATTR_PREFIXES.iter().any(|(_, prefix)| name.as_bytes().starts_with(prefix));
+        Err(if known { Errno::ENODATA } else { Errno::EOPNOTSUPP })
+    }
+
+    fn xattr_names(&self, number: INodeNo) -> Result<Vec<u8>, Errno> {
+        let inode = self.inode(number)?;
+        let mut names = Vec::new();
+        for xattr in self.image.bootstrap().xattrs(&inode).map_err(wrong)? {
+            names.extend_from_slice(&xattr.map_err(wrong)?.name);
+            names.push(0);
+        }
+        Ok(names)
+    }
+
+    fn target(&self, number: INodeNo) -> Result<&[u8], Errno> {
+        let inode = self.inode(number)?;
+        self.image.bootstrap().target(&inode).map_err(wrong)
+    }
+
+    fn blocks(&self) -> u64 {
+        let bootstrap = self.image.bootstrap();
+        let metadata = bootstrap.get_ref().as_ref().len() as u64;
+        let data = bootstrap.blobs().iter().map(rafs::Blob::blocks);
+        data.fold(metadata.div_ceil(BLOCK), u64::saturating_add)
+    }
+}
+
+impl Filesystem for ImageTree {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        let mut wanted = vec![
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_CACHE_SYMLINKS,
+            InitFlags::FUSE_ASYNC_DIO,
+            // Nobody changes a file behind the kernel's back.
+            InitFlags::FUSE_EXPLICIT_INVAL_DATA,
+        ];
+        // The kernel asks for the lists of every inode that is not its reader's own.
+        if self.image.bootstrap().has_xattrs() {
+            wanted.push(InitFlags::FUSE_POSIX_ACL);
+        }
+        for flag in wanted {
+            // An older kernel does without.
+            let _ = config.add_capabilities(flag);
+        }
+        // What is refused is a number that the kernel does not take: its own then stands.
+        let _ = config.set_max_background(BACKGROUND);
+        Ok(())
+    }
+
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        match self.find(parent, name) {
+            Ok(Some(inode)) => {
+                let attributes = attributes(&inode, self.numbers.of(inode.nid));
+                reply.entry(&FOREVER, &attributes, GENERATION);
+            }
+            Ok(None) => reply.entry(&FOREVER, &nothing(), GENERATION),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        match self.inode(number) {
+            Ok(inode) => reply.attr(&FOREVER, &attributes(&inode, number)),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn readlink(&self, _: &Request, number: INodeNo, reply: ReplyData) {
+        match self.target(number) {
+            Ok(target) => reply.data(target),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    /// Says that there is nothing to be said: from then on the kernel opens files without asking,
+    /// and keeps their pages.
+    fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        number: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let inode = match self.inode(number) {
+            Ok(inode) => inode,
+            Err(errno) => return reply.error(errno),
+        };
+        let length = usize::try_from(size).unwrap_or(usize::MAX);
+        let length = LazyImage::<Mapping>::span(&inode, offset, length);
+        let mut buffer = self.readers.buffer(length);
+        match self.image.read_here(&inode, offset, &mut buffer) {
+            Ok(true) => reply.data(&buffer),
+            Ok(false) => {
+                let image = Arc::clone(&self.image);
+                self.readers.spawn(move || match image.read(&inode, offset, &mut buffer) {
+                    Ok(()) => reply.data(&buffer),
+                    Err(error) => reply.error(failed(&error)),
+                });
+            }
+            Err(error) => reply.error(failed(&error)),
+        }
+    }
+
+    /// There is nothing to be written back: the kernel does not ask again.
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    /// As [`Self::open`]: directories are opened without asking, and the kernel keeps their names.
+    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn readdir(
+        &self,
+        _: &Request,
+        number: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let listed = self.list(number, offset, |entry| {
+            let (number, name) = (self.numbers.of(entry.nid), OsStr::from_bytes(entry.name));
+            Ok(reply.add(number, entry.next, kind(entry.file_type), name))
+        });
+        match listed {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn readdirplus(
+        &self,
+        _: &Request,
+        number: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let listed = self.list(number, offset, |entry| {
+            let (number, name) = (self.numbers.of(entry.nid), OsStr::from_bytes(entry.name));
+            let attributes = attributes(&self.entry(entry)?, number);
+            Ok(reply.add(number, entry.next, name, &FOREVER, &attributes, GENERATION))
+        });
+        match listed {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn getxattr(&self, _: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        answer(self.xattr(number, name), size, reply);
+    }
+
+    fn listxattr(&self, _: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
+        answer(self.xattr_names(number), size, reply);
+    }
+
+    fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+        let (block, longest) = (u32::try_from(BLOCK), u32::try_from(MAX_NAME));
+        let (block, longest) = (block.unwrap_or(u32::MAX), longest.unwrap_or(u32::MAX));
+        let inodes = self.image.bootstrap().inodes();
+        reply.statfs(self.blocks(), 0, 0, inodes, 0, block, longest, block);
+    }
+}
+
+/// A value, or how long it is if that is all that is asked.
+fn answer(value: Result<Vec<u8>, Errno>, size: u32, reply: ReplyXattr) {
+    match value {
+        // A value has at most 64 KiB, names together what a block can hold.
+        Ok(value) if size == 0 => reply.size(u32::try_from(value.len()).unwrap_or(u32::MAX)),
+        Ok(value) if value.len() <= size as usize => reply.data(&value),
+        Ok(_) => reply.error(Errno::ERANGE),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+/// The image's metadata is not what it should be.
+fn wrong(error: RafsError) -> Errno {
+    failed(&ReadError::Image(error))
+}
+
+/// Says in the log what the reader is told only as an I/O error.
+fn failed(error: &ReadError) -> Errno {
+    let mut causes = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    if let ReadError::Fetch(fetch) = error {
+        cause = std::error::Error::source(&**fetch);
+    }
+    while let Some(error) = cause {
+        causes = format!("{causes}: {error}");
+        cause = error.source();
+    }
+    tracing::warn!(error = causes, "a read failed");
+    Errno::EIO
+}

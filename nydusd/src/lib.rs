@@ -1,0 +1,20 @@
+//! Lazy mounts of chunked images.
+//!
+//! Synchronous, in threads: `docs/lazy-mount.md` says why, and what a read goes through. Read it in
+//! this order:
+//!
+//! - [`open`](mod@open): what a command line names becomes an image whose files can be read;
+//! - [`origin`]: where chunks come from that are not on the node;
+//! - [`fuse`]: the image's tree as the kernel asks for it;
+//! - [`mounts`]: what is mounted where, and how it is taken away;
+//! - [`background`]: a mount that stays when its command returns;
+//! - [`cli`]: the commands.
+
+#![forbid(unsafe_code)]
+
+pub mod background;
+pub mod cli;
+pub mod fuse;
+pub mod mounts;
+pub mod open;
+pub mod origin;

@@ -1,0 +1,98 @@
+//! What a command line names becomes an image whose files can be read.
+
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use content::Digest;
+use image::Parts;
+use image::choose::{Want, choose};
+use image::chunked::{self, Reach};
+use image::local::{self, BlobsAt};
+use image::oci::Platform;
+use image::store::Client;
+use lazy::{BlobFrom, BlobKey, ChunkCache, LazyImage};
+use rafs::{Blob, BlobId, Bootstrap};
+use sys::Mapping;
+
+use crate::origin::Origin;
+
+/// What a command line says of an image.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// A registry reference, a layout, an archive, or the path of a bootstrap.
+    pub name: String,
+    /// With a bootstrap: where its blobs are.
+    pub blobs: BlobsAt,
+    /// Of several images under one name, which.
+    pub platform: Option<Platform>,
+}
+
+/// Finds an image: its bootstrap, and who has its blobs.
+///
+/// # Errors
+/// If there is no such image, or it is none.
+pub fn find(
+    named: &Named,
+    client: impl FnOnce() -> anyhow::Result<Client>,
+) -> anyhow::Result<Parts> {
+    let context = || format!("{} cannot be opened", named.name);
+    if let Some(path) = local::bootstrap_at(&named.name) {
+        tracing::warn!(
+            bootstrap = %path.display(),
+            "the bootstrap is a local file, which nothing vouches for: what it says is believed"
+        );
+        return local::parts(&path, &named.blobs).with_context(context);
+    }
+    let store = client()?.open(&named.name.parse()?)?;
+    let document = choose(&store, Want::Chunked, named.platform.as_ref()).with_context(context)?;
+    let found = chunked::parts(&store, &document, Reach::Parts).with_context(context)?;
+    Ok(found.parts)
+}
+
+/// An image whose bootstrap lies mapped in a file of `folder` that nobody else sees, and whose
+/// chunks are kept in `cache`.
+///
+/// # Errors
+/// If the bootstrap cannot be kept, or is none.
+pub fn open(
+    parts: Parts,
+    cache: Arc<ChunkCache>,
+    folder: &Path,
+) -> anyhow::Result<LazyImage<Mapping>> {
+    let Parts { bootstrap: bytes, blobs, metas, .. } = parts;
+    let mapping = keep(&bytes, folder).context("the bootstrap cannot be kept")?;
+    let bootstrap = Bootstrap::parse(mapping).context("the image's metadata is wrong")?;
+    let around = bootstrap.blobs().iter().any(|blob| blob.id == BlobId::Inline);
+    let around = around.then(|| Digest::of(&bytes));
+    drop(bytes);
+    let blobs: Arc<dyn image::bytes::Blobs> = Arc::from(blobs);
+    Ok(LazyImage::new(bootstrap, cache, |blob: &Blob| BlobFrom {
+        key: match blob.id {
+            BlobId::Digest(digest) => BlobKey::Blob(digest),
+            BlobId::Inline => BlobKey::Around(around.unwrap_or_else(|| Digest::of(b""))),
+        },
+        source: Arc::new(Origin::new(Arc::clone(&blobs), blob.id)),
+        info: match blob.id {
+            BlobId::Digest(digest) => metas.get(&digest).cloned(),
+            BlobId::Inline => None,
+        },
+    }))
+}
+
+/// Bytes as a mapped file without a name: nobody can make it shorter, and the page cache may let go
+/// of what is not used.
+fn keep(bytes: &[u8], folder: &Path) -> std::io::Result<Mapping> {
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Mapping::of(&file, 0..bytes.len() as u64)
+}
+
+/// Where a bootstrap's copy goes beside the chunk cache.
+#[must_use]
+pub fn metadata_folder(cache: &Path) -> PathBuf {
+    cache.join("metadata")
+}

@@ -1,0 +1,41 @@
+//! Where chunks come from that are not on the node.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use image::bytes::{Blobs, ReadAt};
+use lazy::{Source, Urgency};
+use rafs::BlobId;
+
+/// One blob of an image, where the image lies: a folder, a layout, an archive, a registry. It is
+/// looked for at the first read, and again at the next if it was not there.
+#[derive(Debug)]
+pub struct Origin {
+    blobs: Arc<dyn Blobs>,
+    blob: BlobId,
+    open: OnceLock<Arc<dyn ReadAt>>,
+}
+
+impl Origin {
+    /// The blob `blob` of those.
+    #[must_use]
+    pub const fn new(blobs: Arc<dyn Blobs>, blob: BlobId) -> Self {
+        Self { blobs, blob, open: OnceLock::new() }
+    }
+
+    fn open(&self) -> io::Result<&Arc<dyn ReadAt>> {
+        if let Some(open) = self.open.get() {
+            return Ok(open);
+        }
+        let opened = self.blobs.open(self.blob)?;
+        // Whoever was faster has opened the same.
+        Ok(self.open.get_or_init(|| opened))
+    }
+}
+
+impl Source for Origin {
+    fn read(&self, offset: u64, length: u64, _: Urgency) -> io::Result<Bytes> {
+        self.open()?.read_at(offset, length)
+    }
+}

@@ -1,0 +1,177 @@
+//! What goes wrong on the way: never wrong bytes, never a hang.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use support::trees::{directory, only_blob, packed, samples, text};
+use support::{Node, can_mount};
+
+/// Every regular file under `at`, relative to it.
+fn files(at: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut pending = vec![at.to_owned()];
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                pending.push(entry.path());
+            } else if kind.is_file() {
+                found.push(entry.path().strip_prefix(at).unwrap().to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// Reads all of both; those of `found` are the same or an I/O error. How many were the latter.
+fn same_or_error(expected: &Path, found: &Path) -> usize {
+    let mut errors = 0;
+    for file in files(expected) {
+        match fs::read(found.join(&file)) {
+            Ok(bytes) => {
+                assert!(bytes == fs::read(expected.join(&file)).unwrap(), "{}", file.display());
+            }
+            Err(error) => {
+                assert_eq!(Errno::from_io_error(&error), Some(Errno::IO), "{}", file.display());
+                errors += 1;
+            }
+        }
+    }
+    errors
+}
+
+#[test]
+fn a_flipped_bit_in_a_blob_is_an_error_and_never_other_bytes() {
+    let Some(samples) = samples().filter(|_| can_mount()) else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let tree = scratch.path().join("tree");
+    support::trees::original(&samples, &tree);
+    for name in ["zstd-blake3", "none-blake3-64k", "lz4-sha256", "zstd-batch-blake3"] {
+        let sample = samples.join(name);
+        let mut node = Node::new();
+        let blob = only_blob(&sample);
+        let mut bytes = fs::read(&blob).unwrap();
+        let (middle, third) = (bytes.len() / 2, bytes.len() / 3);
+        bytes[middle] ^= 0x10;
+        bytes[third] ^= 1;
+        fs::create_dir(node.path("blobs")).unwrap();
+        let copy = node.path("blobs").join(blob.file_name().unwrap());
+        fs::write(&copy, bytes).unwrap();
+        let blobs = node.path("blobs");
+        node.mount(&sample, &["--blob-dir", blobs.to_str().unwrap()]);
+        let wrong = same_or_error(&tree, &node.at());
+        assert!((1..20).contains(&wrong), "{name}: {wrong} files failed");
+        // And works again once the blob is right, without a new mount.
+        fs::copy(&blob, &copy).unwrap();
+        node.forget_pages();
+        assert_eq!(same_or_error(&tree, &node.at()), 0, "{name}");
+        node.umount();
+    }
+}
+
+#[test]
+fn what_the_disk_damaged_is_fetched_again() {
+    if !can_mount() {
+        return;
+    }
+    let mut node = Node::new();
+    let (tree, layout) = (node.path("tree"), node.path("layout"));
+    directory(&tree);
+    packed(&tree, &layout);
+    node.mount(&layout, &[]);
+    assert_eq!(same_or_error(&tree, &node.at()), 0);
+    node.umount();
+    let blobs = node.path("cache/blobs");
+    let mut data = fs::read_dir(&blobs).unwrap().map(|entry| entry.unwrap().path());
+    let data = data.find(|path| path.extension().is_some_and(|end| end == "data")).unwrap();
+    let file = File::options().write(true).open(&data).unwrap();
+    let length = file.metadata().unwrap().len();
+    for at in (0..length).step_by(300_000) {
+        file.write_all_at(b"damaged", at).unwrap();
+    }
+    node.mount(&layout, &[]);
+    assert_eq!(same_or_error(&tree, &node.at()), 0);
+    node.umount();
+    // With nobody to fetch from, what is right is read, and nothing else.
+    file.write_all_at(b"damaged", length / 2).unwrap();
+    let manifest = newest_blob_hidden(&layout);
+    node.mount(&layout, &[]);
+    let failed = same_or_error(&tree, &node.at());
+    assert!((1..4).contains(&failed), "{failed} files failed");
+    node.umount();
+    drop(manifest);
+}
+
+/// Takes the image's data blob away: the largest there is.
+fn newest_blob_hidden(layout: &Path) -> PathBuf {
+    let blobs = fs::read_dir(layout.join("blobs/sha256")).unwrap();
+    let largest =
+        blobs.map(|blob| blob.unwrap().path()).max_by_key(|blob| blob.metadata().unwrap().size());
+    let largest = largest.unwrap();
+    fs::remove_file(&largest).unwrap();
+    largest
+}
+
+#[test]
+fn after_kill_9_reads_fail_and_a_new_mount_has_what_was_kept() {
+    if !can_mount() {
+        return;
+    }
+    let mut node = Node::new();
+    let (tree, layout) = (node.path("tree"), node.path("layout"));
+    directory(&tree);
+    packed(&tree, &layout);
+    node.mount(&layout, &[]);
+    assert_eq!(same_or_error(&tree, &node.at()), 0);
+    let open = File::open(node.at().join("a/big")).unwrap();
+    node.forget_pages();
+    node.kill();
+    let mut byte = [0; 1];
+    let error = open.read_at(&mut byte, 3_000_000).unwrap_err();
+    assert_eq!(Errno::from_io_error(&error), Some(Errno::NOTCONN));
+    assert!(fs::read_dir(node.at()).is_err());
+    drop(open);
+    // The image's blob is gone; what was read is not.
+    newest_blob_hidden(&layout);
+    node.mount(&layout, &[]);
+    assert_eq!(same_or_error(&tree, &node.at()), 0);
+    node.umount();
+}
+
+#[test]
+fn many_read_one_file_at_once() {
+    if !can_mount() {
+        return;
+    }
+    let mut node = Node::new();
+    let (tree, layout) = (node.path("tree"), node.path("layout"));
+    fs::create_dir(&tree).unwrap();
+    let bytes = text(3, 9_000_000);
+    fs::write(tree.join("file"), &bytes).unwrap();
+    packed(&tree, &layout);
+    node.mount(&layout, &[]);
+    let path = node.at().join("file");
+    std::thread::scope(|scope| {
+        for number in 0..16_usize {
+            let (path, bytes) = (&path, &bytes);
+            scope.spawn(move || {
+                let file = File::open(path).unwrap();
+                let mut at = number * 500_000 % bytes.len();
+                for _ in 0..200 {
+                    let mut part = vec![0; 50_000.min(bytes.len() - at)];
+                    file.read_exact_at(&mut part, at as u64).unwrap();
+                    assert!(part == bytes[at..at + part.len()], "{at}");
+                    at = (at + 77_777) % bytes.len();
+                }
+            });
+        }
+    });
+    node.umount();
+}

@@ -1,0 +1,129 @@
+//! Real mounts for tests, by the program itself.
+
+#![allow(dead_code, reason = "each test uses a part")]
+
+pub(crate) mod same;
+pub(crate) mod trees;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Whether images can be mounted here; says aloud if not.
+pub(crate) fn can_mount() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    let fuse = Path::new("/dev/fuse").exists();
+    if !root || !fuse {
+        eprintln!("SKIPPED: mounting needs root and /dev/fuse");
+    }
+    root && fuse
+}
+
+/// A folder to mount on, a chunk cache, and the process that serves.
+pub(crate) struct Node {
+    pub(crate) folder: TempDir,
+    served: Option<Child>,
+}
+
+impl Node {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("mount")).unwrap();
+        Self { folder, served: None }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where images are mounted.
+    pub(crate) fn at(&self) -> PathBuf {
+        self.path("mount")
+    }
+
+    fn command(&self, image: &Path, more: &[&str]) -> Command {
+        let mut command = nydusd(&["mount", "--cache-dir"]);
+        command.arg(self.path("cache")).args(more).arg(image).arg(self.at());
+        command
+    }
+
+    /// Mounts by a process in the foreground, and waits until it has.
+    pub(crate) fn mount(&mut self, image: &Path, more: &[&str]) {
+        let mut command = self.command(image, more);
+        self.served = Some(command.arg("--foreground").spawn().unwrap());
+        // A mount whose process was killed is in the list too.
+        let mounted = || {
+            list().contains(&format!(" {} ", self.at().display()))
+                && rustix::fs::statvfs(self.at()).is_ok()
+        };
+        wait(mounted, "the mount");
+    }
+
+    /// Mounts as people do; the process stays by itself.
+    pub(crate) fn mount_and_return(&self, image: &Path, more: &[&str]) -> Output {
+        self.command(image, more).output().unwrap()
+    }
+
+    pub(crate) fn umount(&mut self) {
+        done(&mut nydusd(&["umount", self.at().to_str().unwrap()]));
+        if let Some(mut served) = self.served.take() {
+            assert!(served.wait().unwrap().success());
+        }
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        let mut served = self.served.take().unwrap();
+        served.kill().unwrap();
+        served.wait().unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.served.as_ref().unwrap().id()
+    }
+
+    /// Makes the kernel forget what it has read.
+    pub(crate) fn forget_pages(&self) {
+        fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(self.at(), rustix::mount::UnmountFlags::DETACH);
+        if let Some(mut served) = self.served.take() {
+            let _ = served.kill();
+            let _ = served.wait();
+        }
+    }
+}
+
+/// The program with these arguments.
+pub(crate) fn nydusd(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nydusd"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs it; it must not fail.
+pub(crate) fn done(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The list of mounts.
+pub(crate) fn list() -> String {
+    fs::read_to_string("/proc/self/mountinfo").unwrap()
+}
+
+/// Waits for what must come soon.
+pub(crate) fn wait(is: impl Fn() -> bool, what: &str) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what} does not come");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
