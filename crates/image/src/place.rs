@@ -70,6 +70,16 @@ pub enum PlaceError {
 }
 
 impl Place {
+    /// Where files are to be made that a place can take over without copying them: `None` if it
+    /// cannot.
+    #[must_use]
+    pub fn beside(&self) -> Option<&Path> {
+        match self {
+            Self::Layout { folder, .. } => Some(folder),
+            Self::Registry { .. } | Self::Archive { .. } => None,
+        }
+    }
+
     /// The image's tag or name there, if the place says one.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {

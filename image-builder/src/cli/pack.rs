@@ -36,7 +36,8 @@ pub(super) struct PackArgs {
     format: FormatArgs,
     #[command(flatten)]
     store: StoreArgs,
-    /// Where the data blob lies until it is in the target [default: the system's temporary folder]
+    /// Where the data blob lies until it is in the target [default: the target's folder if it is
+    /// a layout, otherwise the system's temporary folder]
     #[arg(long, value_name = "FOLDER", env = "MEGANEURA_WORK_DIR")]
     work_dir: Option<PathBuf>,
     /// Print what was made as JSON
@@ -52,7 +53,7 @@ pub(super) fn run(args: &PackArgs) -> anyhow::Result<ExitCode> {
     let to = client.create(&args.target).with_context(|| format!("cannot open {}", args.target))?;
     let options = Options {
         format: args.format.format(),
-        work_dir: args.work_dir.clone(),
+        work_dir: args.work_dir.clone().or_else(|| args.target.beside().map(Into::into)),
         docker: args.docker,
         ..Options::default()
     };

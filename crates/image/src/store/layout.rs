@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -84,6 +86,23 @@ impl Layout {
         })
     }
 
+    /// Gives a file without a name this one, if it lies on the same file system: then nothing is
+    /// copied. A file that has a name is another layout's, which does not want to share it.
+    fn link(&self, file: &File, length: u64, path: &Path) -> std::io::Result<()> {
+        use rustix::fs::{AtFlags, CWD, linkat};
+        let there = file.metadata()?;
+        if there.len() != length || there.nlink() > 0 {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
+        let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+        file.set_permissions(readable())?;
+        let named = tempfile::Builder::new().prefix(".new-").make_in(&self.folder, |name| {
+            Ok(linkat(CWD, &own, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
+        })?;
+        named.persist(path)?;
+        Ok(())
+    }
+
     /// Writes a file beside its name first, so that nobody sees half of it.
     fn write(
         &self,
@@ -150,7 +169,9 @@ impl Store for Layout {
         if fs::metadata(&path).is_ok_and(|there| there.len() == blob.length) {
             return Ok(());
         }
-        // The kernel copies, or shares the blocks where the file system can.
+        if self.link(&blob.file, blob.length, &path).is_ok() {
+            return Ok(());
+        }
         self.write(&path, |to| {
             let copied = std::io::copy(&mut super::spooled(blob), to)?;
             if copied == blob.length {
@@ -178,5 +199,33 @@ impl Store for Layout {
         add(&mut index, Descriptor::of(media_type, bytes), self.tag.as_deref());
         let json = index::json(&index);
         self.write(&path, |file| file.write_all(&json))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_name_is_not_copied_and_not_shared() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let layout = |name: &str| {
+            let place = format!("oci:{}:v1", folder.path().join(name).display());
+            anyhow::Ok(Layout::create(&place.parse()?)?)
+        };
+        let mut file = tempfile::tempfile_in(folder.path())?;
+        file.write_all(b"blob")?;
+        let (digest, number) = (Digest::of(b"blob"), file.metadata()?.ino());
+        let blob = NewBlob { digest, length: 4, file: Arc::new(file) };
+        let (first, second) = (layout("first")?, layout("second")?);
+        first.put_blob(&blob)?;
+        second.put_blob(&blob)?;
+        let there = fs::metadata(first.path(&digest))?;
+        assert_eq!((there.ino(), there.nlink(), there.mode() & 0o777), (number, 1, 0o644));
+        assert_ne!(fs::metadata(second.path(&digest))?.ino(), number);
+        assert_eq!(fs::read(second.path(&digest))?, b"blob");
+        Ok(())
     }
 }

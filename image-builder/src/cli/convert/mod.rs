@@ -55,7 +55,8 @@ pub(super) struct ConvertArgs {
     /// How many layers are converted at once [default: one for each core, at most 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: Option<u16>,
-    /// Where data blobs lie until they are in the target [default: the system's temporary folder]
+    /// Where data blobs lie until they are in the target [default: the target's folder if it is
+    /// a layout, otherwise the system's temporary folder]
     #[arg(long, value_name = "FOLDER", env = "MEGANEURA_WORK_DIR")]
     work_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -78,7 +79,7 @@ impl ConvertArgs {
             dictionary: self.before.dictionary(client, self.format.format())?,
             format: self.format.format(),
             platforms: self.platform.clone(),
-            work_dir: self.work_dir.clone(),
+            work_dir: self.work_dir.clone().or_else(|| target.beside().map(Into::into)),
             docker: self.docker,
             reading: self.reading.options(),
             ..Options::default()

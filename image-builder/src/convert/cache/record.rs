@@ -14,8 +14,8 @@ use super::super::layer::{Converted, Shared};
 use super::super::spool::SpoolFolder;
 use super::list::Entry;
 use crate::layer_tree::{layer_of, tree_of};
-use image::chunked::read_bootstrap;
 use crate::store::{NewBlob, Store};
+use image::chunked::read_bootstrap;
 
 /// The record of a layer; `None` for one of which it would say something else. There are such: a
 /// device 0:0 in a layer reads as a whiteout.
