@@ -37,11 +37,12 @@ pub(crate) fn layer(
 ) -> Result<BootstrapLayer, ConvertError> {
     let hashes = crate::merkle_of(&image)?;
     let beside = hashes.to_bytes(&image.tree);
+    let root = hashes.root();
+    drop::<Hashes>(hashes);
+    // While this is written, the most memory is in use.
     let bootstrap = image.write()?;
     // The tree takes more than all that was made of it.
     drop(image);
-    let root = hashes.root();
-    drop::<Hashes>(hashes);
     let gzip = GzEncoder::new(Hashing::new(spool.file()?), Compression::new(6));
     let mut tar = TarWriter::new(Hashing::new(gzip));
     put(&mut tar, b"image", MemberKind::Directory, &[])?;

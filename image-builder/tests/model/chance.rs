@@ -43,6 +43,13 @@ pub(crate) struct Image {
     members: Vec<(Dialect, Vec<Member>)>,
 }
 
+/// As much of a path as anybody reads.
+fn short(path: &[u8]) -> String {
+    let names = path.split(|byte| *byte == b'/');
+    let shown = names.map(|name| name[..name.len().min(12)].escape_ascii().to_string());
+    shown.collect::<Vec<_>>().join("/")
+}
+
 impl fmt::Debug for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (layer, (dialect, members)) in self.layers.iter().zip(&self.members) {
@@ -54,14 +61,14 @@ impl fmt::Debug for Image {
                         format!("{:?}", lengths.collect::<Vec<_>>())
                     }
                     What::Symlink(target) => format!("symlink of {}", target.len()),
-                    What::Link(target) => format!("link {}", target.escape_ascii()),
+                    What::Link(target) => format!("link {}", short(target)),
                     other => format!("{other:?}"),
                 };
                 let meta = &member.meta;
                 let xattrs: Vec<_> =
                     meta.xattrs.keys().map(|name| String::from_utf8_lossy(name)).collect();
                 let (mode, time) = (meta.mode, meta.mtime);
-                let path = member.path.escape_ascii();
+                let path = short(&member.path);
                 writeln!(
                     f,
                     "  {path}: {what} {mode:?} {}:{} {time:?} {xattrs:?}",

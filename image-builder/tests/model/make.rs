@@ -124,6 +124,11 @@ fn member(
             What::Link(files.get(which.index(files.len().max(1)))?.clone())
         }
     };
+    // What is replaced is gone, with all that was in it.
+    let inside = join(&path, b"");
+    if matches!(&what, What::Link(target) if target.starts_with(&inside)) {
+        return None;
+    }
     // Paths of folders on disk begin with the folder's own.
     let fits = path.len() < 3800 && !said.contains(&path) && what != What::Link(path.clone());
     if !fits || !state.clone().imply(&path) {

@@ -82,9 +82,9 @@ impl Image {
         }
         let rows = self.rows()?;
         let plan = Plan::new(self)?;
-        let map = Map::new(self, &plan, rows.len())?;
+        let map = Map::new(self, &plan, rows.order.len())?;
         let mut out = Out(vec![0; usize::try_from(map.end).unwrap_or(0)]);
-        tables::superblocks(self, &map, &plan, rows.len(), &mut out)?;
+        tables::superblocks(self, &map, &plan, rows.order.len(), &mut out)?;
         tables::blobs(self, &map, &mut out)?;
         for (number, id) in (0..).zip(&self.prefetch) {
             let nid = plan.nid(*id).ok_or(WriteError::NoSuchFile)?;
@@ -92,7 +92,7 @@ impl Image {
             out.put(map.prefetch + number * 4, &nid.to_le_bytes());
         }
         inode::all(self, &map, &plan, &mut out)?;
-        for (number, row) in (0..).zip(&rows) {
+        for (number, row) in (0..).zip(rows.of(self)) {
             let at = map.chunk_table + number * size_of::<ChunkRow>() as u64;
             out.put(at, row.as_bytes());
         }
@@ -101,9 +101,8 @@ impl Image {
 
     /// The chunk table: every chunk that a file names, sorted by digest and blob, with its place
     /// in the first file that does.
-    fn rows(&self) -> Result<Vec<ChunkRow>, WriteError> {
-        const UNUSED: u64 = u64::MAX;
-        let mut first = vec![UNUSED; self.chunks.len()];
+    fn rows(&self) -> Result<Rows, WriteError> {
+        let mut first = vec![Rows::UNUSED; self.chunks.len()];
         let mut count = 0;
         let mut seen = vec![false; self.tree.slots()];
         for visit in self.tree.walk() {
@@ -113,22 +112,26 @@ impl Image {
                 continue;
             }
             self.check_content(visit.id, content.size, &content.chunks)?;
-            let step = u64::from(self.chunk_size.bytes());
-            for (number, chunk) in (0_u64..).zip(&content.chunks) {
-                if let Some(first) = first.get_mut(chunk.0 as usize).filter(|at| **at == UNUSED) {
-                    *first = number.saturating_mul(step);
+            for (number, chunk) in content.chunks.iter().enumerate() {
+                if let Some(first) =
+                    first.get_mut(chunk.0 as usize).filter(|at| **at == Rows::UNUSED)
+                {
+                    *first = u32::try_from(number).map_err(|_| WriteError::Space)?;
                     count += 1;
                 }
             }
         }
-        let mut rows = Vec::with_capacity(count);
-        let used = self.chunks.iter().zip(&first).filter(|(_, first)| **first != UNUSED);
-        rows.extend(used.map(|(chunk, first)| chunk.write(*first)));
-        let key = |row: &ChunkRow| (row.digest, row.blob.get(), row.index.get());
-        rows.sort_unstable_by_key(key);
+        let mut order = Vec::with_capacity(count);
+        let used = (0_u32..).zip(&first).filter(|(_, first)| **first != Rows::UNUSED);
+        order.extend(used.map(|(chunk, _)| chunk));
+        let key = |chunk: u32| {
+            let chunk = self.chunks.get(chunk as usize);
+            chunk.map(|chunk| (chunk.digest, chunk.blob, chunk.index))
+        };
+        order.sort_unstable_by_key(|chunk| (key(*chunk), *chunk));
         // Two numbers for one chunk are one row.
-        rows.dedup_by_key(|row| key(row));
-        Ok(rows)
+        order.dedup_by_key(|chunk| key(*chunk));
+        Ok(Rows { order, first })
     }
 
     /// A file's chunks are there, and as long together as the file.
@@ -148,6 +151,30 @@ impl Image {
             }
         }
         Ok(())
+    }
+}
+
+/// The chunk table before it is written. A row has 80 bytes, and an image may have a chunk for each
+/// file: rows are made one by one.
+#[derive(Debug)]
+struct Rows {
+    /// The chunks that have a row, by their place in the image's list, in the order of the rows.
+    order: Vec<u32>,
+    /// Which chunk of the first file that has it each chunk of the image is.
+    first: Vec<u32>,
+}
+
+impl Rows {
+    /// No file names the chunk.
+    const UNUSED: u32 = u32::MAX;
+
+    fn of<'a>(&'a self, image: &'a Image) -> impl Iterator<Item = ChunkRow> + 'a {
+        self.order.iter().filter_map(|chunk| {
+            let at = *chunk as usize;
+            let number = u64::from(*self.first.get(at)?);
+            let offset = number.saturating_mul(u64::from(image.chunk_size.bytes()));
+            Some(image.chunks.get(at)?.write(offset))
+        })
     }
 }
 
