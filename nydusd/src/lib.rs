@@ -6,6 +6,8 @@
 //! - [`open`](mod@open): what a command line names becomes an image whose files can be read;
 //! - [`origin`]: where chunks come from that are not on the node;
 //! - [`fuse`]: the image's tree as the kernel asks for it;
+//! - [`erofs`]: the same tree, mounted by the kernel itself over our blobs;
+//! - [`driver`]: which of both;
 //! - [`mounts`]: what is mounted where, and how it is taken away;
 //! - [`background`]: a mount that stays when its command returns;
 //! - [`cli`]: the commands.
@@ -14,6 +16,8 @@
 
 pub mod background;
 pub mod cli;
+pub mod driver;
+pub mod erofs;
 pub mod fuse;
 pub mod mounts;
 pub mod open;

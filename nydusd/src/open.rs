@@ -1,6 +1,6 @@
 //! What a command line names becomes an image whose files can be read.
 
-use std::io::{Seek, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +15,9 @@ use image::store::Client;
 use lazy::{BlobFrom, BlobKey, ChunkCache, LazyImage};
 use rafs::{Blob, BlobId, Bootstrap};
 use sys::Mapping;
+use tempfile::NamedTempFile;
 
+use crate::mounts;
 use crate::origin::Origin;
 
 /// What a command line says of an image.
@@ -51,24 +53,31 @@ pub fn find(
     Ok(found.parts)
 }
 
+/// An image that can be mounted.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its files.
+    pub image: LazyImage<Mapping>,
+    /// The copy of its bootstrap, as a file; it is removed when this goes.
+    pub bootstrap: NamedTempFile,
+}
+
 /// An image whose bootstrap lies mapped in a file of `folder` that nobody else sees, and whose
 /// chunks are kept in `cache`.
 ///
 /// # Errors
 /// If the bootstrap cannot be kept, or is none.
-pub fn open(
-    parts: Parts,
-    cache: Arc<ChunkCache>,
-    folder: &Path,
-) -> anyhow::Result<LazyImage<Mapping>> {
+pub fn open(parts: Parts, cache: Arc<ChunkCache>, folder: &Path) -> anyhow::Result<Opened> {
     let Parts { bootstrap: bytes, blobs, metas, .. } = parts;
-    let mapping = keep(&bytes, folder).context("the bootstrap cannot be kept")?;
-    let bootstrap = Bootstrap::parse(mapping).context("the image's metadata is wrong")?;
+    let kept = keep(&bytes, folder).context("the bootstrap cannot be kept")?;
+    let mapping = Mapping::of(kept.as_file(), 0..bytes.len() as u64);
+    let mapping = mapping.context("the bootstrap cannot be mapped")?;
+    let bootstrap = Bootstrap::parse_tree(mapping).context("the image's metadata is wrong")?;
     let around = bootstrap.blobs().iter().any(|blob| blob.id == BlobId::Inline);
     let around = around.then(|| Digest::of(&bytes));
     drop(bytes);
     let blobs: Arc<dyn image::bytes::Blobs> = Arc::from(blobs);
-    Ok(LazyImage::new(bootstrap, cache, |blob: &Blob| BlobFrom {
+    let image = LazyImage::new(bootstrap, cache, |blob: &Blob| BlobFrom {
         key: match blob.id {
             BlobId::Digest(digest) => BlobKey::Blob(digest),
             BlobId::Inline => BlobKey::Around(around.unwrap_or_else(|| Digest::of(b""))),
@@ -78,17 +87,16 @@ pub fn open(
             BlobId::Digest(digest) => metas.get(&digest).cloned(),
             BlobId::Inline => None,
         },
-    }))
+    });
+    Ok(Opened { image, bootstrap: kept })
 }
 
-/// Bytes as a mapped file without a name: nobody can make it shorter, and the page cache may let go
-/// of what is not used.
-fn keep(bytes: &[u8], folder: &Path) -> std::io::Result<Mapping> {
+/// Bytes as a file that only its owner can change or make shorter.
+fn keep(bytes: &[u8], folder: &Path) -> std::io::Result<NamedTempFile> {
     std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new().suffix(mounts::BOOTSTRAP).tempfile_in(folder)?;
     file.write_all(bytes)?;
-    file.rewind()?;
-    Mapping::of(&file, 0..bytes.len() as u64)
+    Ok(file)
 }
 
 /// Where a bootstrap's copy goes beside the chunk cache.

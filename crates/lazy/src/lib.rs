@@ -39,5 +39,5 @@ pub mod source;
 pub use blob::CachedBlob;
 pub use cache::{BlobKey, ChunkCache};
 pub use error::{CacheError, FetchError, ReadError};
-pub use image::{BlobFrom, LazyImage};
+pub use image::{BlobFrom, LazyImage, Of};
 pub use source::{Source, Urgency};

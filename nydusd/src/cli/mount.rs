@@ -12,14 +12,10 @@ use telemetry::logs::{self, LogConfig};
 
 use super::registries::RegistryArgs;
 use crate::background;
-use crate::fuse::readers::Readers;
-use crate::fuse::session::{self, Mounted};
-use crate::fuse::tree::ImageTree;
+use crate::driver::{self, Driver};
+use crate::fuse::session::Mounted;
 use crate::open::{self, Named};
 use crate::{mounts, open::metadata_folder};
-
-/// So many reads may wait for chunks at one time.
-const WAITING: usize = 64;
 
 /// Mount an image
 ///
@@ -48,6 +44,9 @@ pub(super) struct Mount {
         default_value = "/var/lib/meganeura/nydusd"
     )]
     cache_dir: PathBuf,
+    /// The way into the kernel
+    #[arg(long, value_enum, default_value_t = Driver::Auto)]
+    driver: Driver,
     /// Serve from this process, until it is unmounted or this process is asked to end
     #[arg(short, long)]
     foreground: bool,
@@ -80,20 +79,20 @@ impl Mount {
     fn mount(&self) -> anyhow::Result<Mounted> {
         let context = || format!("{} cannot be mounted on", self.folder.display());
         let at = mounts::resolve(&self.folder).with_context(context)?;
-        mounts::clear(&at).with_context(context)?;
+        let cache = Arc::new(ChunkCache::open(&self.cache_dir)?);
+        let cache_dir = self.cache_dir.canonicalize()?;
+        mounts::clear(&at, &cache_dir).with_context(context)?;
         if !at.is_dir() {
             bail!("{} is no folder", self.folder.display());
         }
         if let Some(there) = mounts::at(&at)?.filter(mounts::Mount::is_ours) {
             bail!("{} is mounted on already: {}", self.folder.display(), there.source);
         }
-        let cache = Arc::new(ChunkCache::open(&self.cache_dir)?);
         let blobs = self.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
         let named = Named { name: self.image.clone(), blobs, platform: self.platform.clone() };
         let parts = open::find(&named, || self.registries.client())?;
-        let image = open::open(parts, cache, &metadata_folder(&self.cache_dir))?;
-        let tree = ImageTree::new(Arc::new(image), Readers::new(WAITING));
-        session::mount(tree, &at, &self.image).with_context(context)
+        let opened = open::open(parts, cache, &metadata_folder(&cache_dir))?;
+        driver::mount(self.driver, opened, &at, &self.image).with_context(context)
     }
 }
 
