@@ -4,7 +4,7 @@
 //! this order:
 //!
 //! - [`open`](mod@open): what a command line names becomes an image whose files can be read;
-//! - [`origin`]: where chunks come from that are not on the node;
+//! - [`origin`], [`swarm`]: where chunks come from that are not on the node;
 //! - [`fuse`]: the image's tree as the kernel asks for it;
 //! - [`erofs`]: the same tree, mounted by the kernel itself over our blobs;
 //! - [`driver`]: which of both;
@@ -22,3 +22,4 @@ pub mod fuse;
 pub mod mounts;
 pub mod open;
 pub mod origin;
+pub mod swarm;

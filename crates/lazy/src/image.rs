@@ -200,7 +200,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         let Location::Batched { batch, at } = info.locate(chunk).map_err(lost)? else {
             return Err(lost(odd()));
         };
-        let open = fetch::batch(chunk, &batch, from)?;
+        let (open, wanted) = fetch::batch(chunk, &batch, at, from)?;
         let neighbours = (chunk.index.saturating_add(1)..info.len()).map_while(|index| {
             let chunk = self.bootstrap.chunk_of(chunk.blob, index)?;
             match info.locate(&chunk) {
@@ -214,8 +214,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
                 cache.keep(&neighbour);
             }
         }
-        let wrong = |error| FetchError::Wrong { chunk: chunk.digest, error };
-        open.chunk(chunk, from.digester, at).map_err(wrong)
+        Ok(wanted)
     }
 
     /// The compression info of a blob: from beside the bootstrap, or from the blob.

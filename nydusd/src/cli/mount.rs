@@ -15,6 +15,7 @@ use crate::background;
 use crate::driver::{self, Driver};
 use crate::fuse::session::Mounted;
 use crate::open::{self, Named};
+use crate::swarm::Daemon;
 use crate::{mounts, open::metadata_folder};
 
 /// Mount an image
@@ -44,6 +45,15 @@ pub(super) struct Mount {
         default_value = "/var/lib/meganeura/nydusd"
     )]
     cache_dir: PathBuf,
+    /// The unix socket of the node's dfdaemon, by way of which images in registries are fetched;
+    /// where nobody listens on it, the registry is asked
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "MEGANEURA_DFDAEMON_SOCKET",
+        default_value = "/run/meganeura/dfdaemon.sock"
+    )]
+    dfdaemon: PathBuf,
     /// The way into the kernel
     #[arg(long, value_enum, default_value_t = Driver::Auto)]
     driver: Driver,
@@ -90,8 +100,9 @@ impl Mount {
         }
         let blobs = self.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
         let named = Named { name: self.image.clone(), blobs, platform: self.platform.clone() };
-        let parts = open::find(&named, || self.registries.client())?;
-        let opened = open::open(parts, cache, &metadata_folder(&cache_dir))?;
+        let found = open::find(&named, || self.registries.client())?;
+        let daemon = Arc::new(Daemon::new(&self.dfdaemon)?);
+        let opened = open::open(found, &daemon, cache, &metadata_folder(&cache_dir))?;
         driver::mount(self.driver, opened, &at, &self.image).with_context(context)
     }
 }

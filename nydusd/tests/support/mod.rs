@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 pub(crate) mod same;
+pub(crate) mod server;
 pub(crate) mod trees;
 
 use std::fs;
@@ -59,9 +60,15 @@ impl Node {
         self.path("mount")
     }
 
+    /// Where the node's dfdaemon would listen.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path("dfdaemon.sock")
+    }
+
     fn command(&self, image: &Path, more: &[&str]) -> Command {
         let mut command = nydusd(&["mount", "--driver", self.driver, "--cache-dir"]);
-        command.arg(self.path("cache")).args(more).arg(image).arg(self.at());
+        command.arg(self.path("cache")).arg("--dfdaemon").arg(self.socket());
+        command.args(more).arg(image).arg(self.at());
         command
     }
 
@@ -112,6 +119,10 @@ impl Drop for Node {
         if let Some(mut served) = self.served.take() {
             let _ = served.kill();
             let _ = served.wait();
+        }
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.path("cache/nydusd.log"));
+            eprintln!("{}", log.unwrap_or_default());
         }
     }
 }
