@@ -102,6 +102,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
             let cache = self.cache_of(slot, blob);
             if !cache.read(part, into) {
                 let chunk = self.fetch(slot, blob, cache, &part.chunk, Urgency::Blocked)?;
+                self.cache.make_room();
                 let bytes = chunk.bytes().get(part.within.clone());
                 into.copy_from_slice(bytes.filter(|b| b.len() == into.len()).ok_or_else(odd)?);
             }

@@ -9,6 +9,7 @@ use image::local::BlobsAt;
 use image::oci::Platform;
 use lazy::ChunkCache;
 use telemetry::logs::{self, LogConfig};
+use telemetry::units::ByteSize;
 
 use super::registries::RegistryArgs;
 use crate::background;
@@ -45,6 +46,9 @@ pub(super) struct Mount {
         default_value = "/var/lib/meganeura/nydusd"
     )]
     cache_dir: PathBuf,
+    /// How much chunks may take there; those that were not used for longest go first
+    #[arg(long, value_name = "SIZE", env = "MEGANEURA_CACHE_SIZE", default_value = "64GiB")]
+    cache_size: ByteSize,
     /// The unix socket of the node's dfdaemon, by way of which images in registries are fetched;
     /// where nobody listens on it, the registry is asked
     #[arg(
@@ -89,7 +93,7 @@ impl Mount {
     fn mount(&self) -> anyhow::Result<Mounted> {
         let context = || format!("{} cannot be mounted on", self.folder.display());
         let at = mounts::resolve(&self.folder).with_context(context)?;
-        let cache = Arc::new(ChunkCache::open(&self.cache_dir)?);
+        let cache = Arc::new(ChunkCache::open(&self.cache_dir, self.cache_size.as_u64())?);
         let cache_dir = self.cache_dir.canonicalize()?;
         mounts::clear(&at, &cache_dir).with_context(context)?;
         if !at.is_dir() {
