@@ -5,16 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
+use crate::erofs;
 use crate::erofs::devices::Devices;
 use crate::fuse::readers::Readers;
 use crate::fuse::session::{self, Mounted};
 use crate::fuse::tree::ImageTree;
 use crate::open::Opened;
-use crate::{erofs, fuse};
 
 /// The way into the kernel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Driver {
     /// EROFS if the kernel mounts it from files, otherwise FUSE
     Auto,
@@ -24,14 +26,18 @@ pub enum Driver {
     Erofs,
 }
 
-/// Mounts an image on the folder `at`; `name` is what the list of mounts says it is.
+/// Mounts an image on the folder `at`, whose reads may wait in `readers`; `name` is what the list of mounts says it is.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub fn mount(driver: Driver, opened: Opened, at: &Path, name: &str) -> io::Result<Mounted> {
-    let readers = Readers::new(fuse::readers::WAITING);
+pub fn mount(
+    driver: Driver,
+    opened: Opened,
+    readers: &Readers,
+    at: &Path,
+    name: &str,
+) -> io::Result<Mounted> {
     let Opened { image, bootstrap } = opened;
-    let image = Arc::new(image);
     if driver != Driver::Fuse {
         let devices = Devices::new(Arc::clone(&image), readers.clone());
         let blobs = image.bootstrap().blobs().len();
@@ -42,7 +48,7 @@ pub fn mount(driver: Driver, opened: Opened, at: &Path, name: &str) -> io::Resul
             done => return done,
         }
     }
-    session::mount(ImageTree::new(image, readers), at, name)
+    session::mount(ImageTree::new(image, readers.clone()), at, name)
 }
 
 /// Whether the kernel has no EROFS, wants a block device for it, or an image that it understands.

@@ -9,17 +9,21 @@
 //! - [`erofs`]: the same tree, mounted by the kernel itself over our blobs;
 //! - [`driver`]: which of both;
 //! - [`mounts`]: what is mounted where, and how it is taken away;
+//! - [`node`]: many mounts in one process; [`serve`](mod@serve): its life; [`api`]: what it is asked;
 //! - [`background`]: a mount that stays when its command returns;
 //! - [`cli`]: the commands.
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod background;
 pub mod cli;
 pub mod driver;
 pub mod erofs;
 pub mod fuse;
 pub mod mounts;
+pub mod node;
 pub mod open;
 pub mod origin;
+pub mod serve;
 pub mod swarm;

@@ -75,7 +75,7 @@ pub fn find(
 #[derive(Debug)]
 pub struct Opened {
     /// Its files.
-    pub image: LazyImage<Mapping>,
+    pub image: Arc<LazyImage<Mapping>>,
     /// The copy of its bootstrap, as a file; it is removed when this goes.
     pub bootstrap: NamedTempFile,
 }
@@ -119,7 +119,7 @@ pub fn open(
             BlobId::Inline => None,
         },
     });
-    Ok(Opened { image, bootstrap: kept })
+    Ok(Opened { image: Arc::new(image), bootstrap: kept })
 }
 
 /// Bytes as a file that only its owner can change or make shorter.

@@ -129,7 +129,7 @@ fn returns(driver: &'static str) {
     // In use, and mounted on already: told, not done.
     let again = node.mount_and_return(&layout, &[]);
     assert!(!again.status.success());
-    assert!(String::from_utf8_lossy(&again.stderr).contains("used by another process"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("mounted on already"));
     let used = fs::File::open(node.at().join("x")).unwrap();
     let busy = support::nydusd(&["umount", node.at().to_str().unwrap()]).output().unwrap();
     assert!(!busy.status.success());

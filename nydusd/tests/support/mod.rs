@@ -89,6 +89,20 @@ impl Node {
         self.command(image, more).output().unwrap()
     }
 
+    /// Mounts on another folder, by the process that is there.
+    pub(crate) fn mount_too(&self, image: &Path, at: &Path) {
+        let mut command = nydusd(&["mount", "--driver", self.driver, "--cache-dir"]);
+        done(command.arg(self.path("cache")).arg(image).arg(at));
+    }
+
+    /// What `nydusd ls` says.
+    pub(crate) fn ls(&self) -> String {
+        let mut command = nydusd(&["ls", "--cache-dir"]);
+        let output = command.arg(self.path("cache")).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     pub(crate) fn umount(&mut self) {
         done(&mut nydusd(&["umount", self.at().to_str().unwrap()]));
         if let Some(mut served) = self.served.take() {
@@ -101,6 +115,11 @@ impl Node {
         let mut served = self.served.take().unwrap();
         served.kill().unwrap();
         served.wait().unwrap();
+    }
+
+    /// Who serves; whoever takes it answers for its end.
+    pub(crate) fn served(&mut self) -> Child {
+        self.served.take().unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {
