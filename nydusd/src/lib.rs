@@ -4,17 +4,26 @@
 //! this order:
 //!
 //! - [`open`](mod@open): what a command line names becomes an image whose files can be read;
-//! - [`origin`]: where chunks come from that are not on the node;
+//! - [`origin`], [`swarm`]: where chunks come from that are not on the node;
 //! - [`fuse`]: the image's tree as the kernel asks for it;
+//! - [`erofs`]: the same tree, mounted by the kernel itself over our blobs;
+//! - [`driver`]: which of both;
 //! - [`mounts`]: what is mounted where, and how it is taken away;
+//! - [`node`]: many mounts in one process; [`serve`](mod@serve): its life; [`api`]: what it is asked;
 //! - [`background`]: a mount that stays when its command returns;
 //! - [`cli`]: the commands.
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod background;
 pub mod cli;
+pub mod driver;
+pub mod erofs;
 pub mod fuse;
 pub mod mounts;
+pub mod node;
 pub mod open;
 pub mod origin;
+pub mod serve;
+pub mod swarm;

@@ -12,6 +12,9 @@ use rustix::mount::{UnmountFlags, unmount};
 /// What our FUSE mounts are called: the kernel lists them as `fuse.` and this.
 pub const SUBTYPE: &str = "nydusd";
 
+/// How the copies of bootstraps end that EROFS mounts are of.
+pub const BOOTSTRAP: &str = ".nydusd-bootstrap";
+
 /// One line of the list of mounts (proc_pid_mountinfo(5)).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mount {
@@ -27,7 +30,8 @@ impl Mount {
     /// Whether it is one of ours.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        self.kind == format!("fuse.{SUBTYPE}")
+        let erofs = self.kind == "erofs" && self.source.ends_with(BOOTSTRAP);
+        erofs || self.kind == format!("fuse.{SUBTYPE}")
     }
 }
 
@@ -94,16 +98,18 @@ pub fn is_dead(error: &io::Error) -> bool {
     dead.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Takes what a killed process left at `at`, a path from [`resolve`]. What is alive stays.
+/// Takes what a killed process left at `at`, a path from [`resolve`]. What is alive stays. The caller
+/// has the chunk cache `cache`, so nobody else serves what stands over it.
 ///
 /// # Errors
 /// If it cannot be taken away.
-pub fn clear(at: &Path) -> io::Result<()> {
-    while self::at(at)?.is_some_and(|mount| mount.is_ours()) {
-        // Attributes are remembered for long; this is asked of whoever serves the mount.
-        match rustix::fs::statvfs(at).map_err(io::Error::from) {
-            Err(error) if is_dead(&error) => {}
-            _ => break,
+pub fn clear(at: &Path, cache: &Path) -> io::Result<()> {
+    while let Some(mount) = self::at(at)?.filter(Mount::is_ours) {
+        let over = Path::new(&mount.source).starts_with(cache);
+        // Attributes are remembered for long; this is asked of whoever serves a FUSE mount.
+        let asked = rustix::fs::statvfs(at).map_err(io::Error::from);
+        if !over && !asked.is_err_and(|error| is_dead(&error)) {
+            break;
         }
         tracing::info!(at = %at.display(), "a mount whose process is gone is taken away");
         unmount(at, UnmountFlags::DETACH)?;

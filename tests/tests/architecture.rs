@@ -55,7 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["content", "peer", "registry", "store", "sys", "telemetry", "transport", "web", "wire"],
     ),
     ("image-builder", &["content", "image", "layer", "merkle", "rafs", "registry", "tree"]),
-    ("nydusd", &["content", "image", "lazy", "rafs", "sys", "telemetry"]),
+    ("nydusd", &["content", "image", "lazy", "rafs", "sys", "telemetry", "web"]),
     ("dfget", &["content", "peer", "registry", "telemetry", "wire"]),
     // What starts the programs for tests; no program uses it.
     (

@@ -21,5 +21,6 @@ mod parts;
 pub mod place;
 pub mod store;
 
+pub use ::registry;
 pub use error::OpenError;
 pub use parts::Parts;

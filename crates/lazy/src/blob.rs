@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 use rafs::{ChunkInfo, Digester, VerifiedChunk};
 use sparse::{SparseError, SparseFile, State};
 
+use crate::cache::BlobKey;
 use crate::error::FetchError;
 use crate::flight::Flights;
 use crate::ledger::{self, Ledger, Print};
 use crate::lock::lock;
 use crate::parts::Part;
+use crate::room::{Room, Segment};
 
 /// A chunk, or why nobody has it.
 pub type Fetched = Result<VerifiedChunk, Arc<FetchError>>;
@@ -19,7 +21,11 @@ pub type Fetched = Result<VerifiedChunk, Arc<FetchError>>;
 /// The chunk cache of one data blob, shared by all images that use the blob.
 #[derive(Debug)]
 pub struct CachedBlob {
+    key: BlobKey,
     file: SparseFile,
+    room: Arc<Room>,
+    /// When each segment was used last, so that the account is told once a tick.
+    used: Vec<AtomicU64>,
     ledger: Mutex<Ledger>,
     flights: Flights<(u64, Print), Fetched>,
     counts: Counts,
@@ -53,10 +59,12 @@ pub struct BlobStats {
 }
 
 impl CachedBlob {
-    /// Over a cache file, whatever it holds.
+    /// Over a cache file, whatever it holds, whose bytes count in `room`.
     #[must_use]
-    pub fn new(file: SparseFile) -> Self {
-        Self { file, ledger: Mutex::default(), flights: Flights::new(), counts: Counts::default() }
+    pub fn new(key: BlobKey, file: SparseFile, room: Arc<Room>) -> Self {
+        let used = Segment::all(key, file.blocks()).map(|_| AtomicU64::new(0)).collect();
+        let (ledger, flights, counts) = (Mutex::default(), Flights::new(), Counts::default());
+        Self { key, file, room, used, ledger, flights, counts }
     }
 
     /// Reads a part of a chunk that was verified since the start; false if it is not here. A disk
@@ -68,7 +76,10 @@ impl CachedBlob {
         }
         let at = part.chunk.uncompressed_offset.saturating_add(part.within.start as u64);
         match self.file.read_at(at, into) {
-            Ok(there) => there,
+            Ok(there) => {
+                self.touch(&part.chunk);
+                there
+            }
             Err(error) => {
                 self.refused(&error, "read");
                 false
@@ -112,9 +123,23 @@ impl CachedBlob {
         let kept = lock(&self.ledger).reserve(info) && self.write(chunk);
         if kept {
             lock(&self.ledger).settle(info);
+            self.touch(info);
+            self.account(&ledger::blocks(info));
         } else {
             lock(&self.ledger).release(info);
             self.counts.unkept.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives back what lies in a segment, but for what is being written.
+    pub fn evict(&self, segment: Segment) {
+        let free = lock(&self.ledger).forget(segment.blocks());
+        for blocks in free {
+            let small = |block: u64| u32::try_from(block).unwrap_or(u32::MAX);
+            if let Err(error) = self.file.drop_run(small(blocks.start)..small(blocks.end)) {
+                self.refused(&error, "drop from");
+            }
+            self.account(&blocks);
         }
     }
 
@@ -136,6 +161,27 @@ impl CachedBlob {
     #[must_use]
     pub const fn file(&self) -> &SparseFile {
         &self.file
+    }
+
+    /// Says that a chunk's segment was used.
+    fn touch(&self, chunk: &ChunkInfo) {
+        let segment = Segment::of(self.key, ledger::blocks(chunk).start);
+        let now = self.room.now();
+        if let Some(used) = self.used.get(segment.number as usize)
+            && used.swap(now, Ordering::Relaxed) != now
+        {
+            self.room.used(&segment, now);
+        }
+    }
+
+    /// Counts anew what the segments of these blocks hold.
+    fn account(&self, blocks: &std::ops::Range<u64>) {
+        let first = Segment::of(self.key, blocks.start);
+        let last = Segment::of(self.key, blocks.end.saturating_sub(1));
+        for number in first.number..=last.number {
+            let segment = Segment { blob: self.key, number };
+            self.room.holds(segment, segment.held(&self.file));
+        }
     }
 
     /// The chunk from the cache file, if it was verified already or is verified now.

@@ -21,6 +21,7 @@ use sparse::{SparseError, SparseFile};
 use crate::blob::CachedBlob;
 use crate::error::CacheError;
 use crate::lock::lock;
+use crate::room::{Room, Segment};
 
 /// The part of a blob that can be kept, uncompressed, in bytes: its map takes 2 MiB. What lies
 /// beyond is fetched whenever it is read. An image may say of itself that it is larger than any
@@ -49,17 +50,18 @@ impl fmt::Display for BlobKey {
 #[derive(Debug)]
 pub struct ChunkCache {
     blobs: PathBuf,
+    room: Arc<Room>,
     open: Mutex<HashMap<BlobKey, Weak<CachedBlob>>>,
     /// Gives the folder free when it goes.
     _lock: File,
 }
 
 impl ChunkCache {
-    /// Takes a folder; it is made if it is not there.
+    /// Takes a folder; it is made if it is not there. Chunks take `quota` bytes of its disk.
     ///
     /// # Errors
     /// If it cannot be made, or another process has it.
-    pub fn open(folder: &Path) -> Result<Self, CacheError> {
+    pub fn open(folder: &Path, quota: u64) -> Result<Self, CacheError> {
         let bad = |error| CacheError::Folder { path: folder.to_owned(), error };
         let blobs = folder.join("blobs");
         let mut builder = fs::DirBuilder::new();
@@ -68,7 +70,12 @@ impl ChunkCache {
         options.write(true).create(true).truncate(false).mode(0o600);
         let lock = options.open(folder.join("lock")).map_err(bad)?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { blobs, open: Mutex::default(), _lock: lock }),
+            Ok(()) => {
+                let room = Arc::new(Room::new(quota));
+                let cache = Self { blobs, room, open: Mutex::default(), _lock: lock };
+                cache.enter().map_err(bad)?;
+                Ok(cache)
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => Err(CacheError::InUse(folder.to_owned())),
             Err(errno) => Err(bad(errno.into())),
         }
@@ -89,9 +96,84 @@ impl ChunkCache {
             tracing::warn!(%error, blob = %key, "the chunks of a blob are not kept");
             nowhere(&path, length)
         });
-        let blob = Arc::new(CachedBlob::new(file));
+        let blob = Arc::new(CachedBlob::new(key, file, Arc::clone(&self.room)));
         open.insert(key, Arc::downgrade(&blob));
         blob
+    }
+
+    /// How many bytes are kept.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.room.total()
+    }
+
+    /// Gives back what was not used for longest, if there is too much.
+    pub fn make_room(&self) {
+        self.room.make(|segment| {
+            let open = lock(&self.open);
+            if let Some(blob) = open.get(&segment.blob).and_then(Weak::upgrade) {
+                drop(open);
+                blob.evict(segment);
+            } else {
+                // Nobody opens the file while it is held.
+                self.evict_unused(segment);
+            }
+        });
+    }
+
+    /// Evicts a segment of a blob that no image uses; the last one's end is the file's.
+    fn evict_unused(&self, segment: Segment) {
+        let path = self.blobs.join(segment.blob.to_string());
+        let evicted = SparseFile::open(&path).and_then(|file| {
+            let blocks = segment.blocks();
+            let small = |block: u64| u32::try_from(block).unwrap_or(u32::MAX);
+            file.drop_run(small(blocks.start)..small(blocks.end))?;
+            if file.held() == 0 { file.delete() } else { Ok(()) }
+        });
+        if let Err(error) = evicted {
+            tracing::warn!(%error, "chunks that nobody uses cannot be given back");
+        }
+        self.room.holds(segment, 0);
+    }
+
+    /// Accounts for what earlier runs left. What is no file of ours is removed.
+    fn enter(&self) -> io::Result<()> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.blobs)? {
+            let path = entry?.path();
+            let used = fs::metadata(&path)?.modified()?;
+            if path.extension().is_some_and(|end| end == "map") {
+                found.push((used, path.with_extension("")));
+            } else if !path.with_extension("map").exists() {
+                // A crash left it between its two halves.
+                fs::remove_file(&path)?;
+            }
+        }
+        found.sort();
+        for (_, path) in found {
+            let key = path.file_name().and_then(|name| name.to_str()).and_then(BlobKey::parse);
+            match (key, SparseFile::open(&path)) {
+                (Some(key), Ok(file)) => self.room.enter(key, &file),
+                _ => {
+                    tracing::warn!(path = %path.display(), "a file of the chunk cache is none");
+                    fs::remove_file(path.with_extension("map"))?;
+                    // It may be what was missing.
+                    let _ = fs::remove_file(path.with_extension("data"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl BlobKey {
+    /// Reads what [`fmt::Display`] writes.
+    fn parse(text: &str) -> Option<Self> {
+        let digest = |hex: &str| format!("sha256:{hex}").parse().ok();
+        match text.strip_prefix("around-") {
+            Some(hex) => digest(hex).map(Self::Around),
+            None => digest(text).map(Self::Blob),
+        }
     }
 }
 

@@ -33,35 +33,47 @@ pub struct From<'a> {
 /// # Errors
 /// If it cannot be had, or is not what its digest says.
 pub fn alone(chunk: &ChunkInfo, from: &From<'_>) -> Result<VerifiedChunk, FetchError> {
-    let wrong = |error| FetchError::Wrong { chunk: chunk.digest, error };
     let Stored::Alone { offset, size, .. } = chunk.stored else {
-        return Err(wrong(ChunkError::Batch));
+        return Err(FetchError::Wrong { chunk: chunk.digest, error: ChunkError::Batch });
     };
-    let stored = stored(chunk, from, offset, u64::from(size))?;
-    let open = |decoder: &RefCell<Decoder>| {
-        decoder.borrow_mut().open(chunk, from.compressor, from.digester, &stored)
-    };
-    DECODER.with(open).map_err(wrong)
+    stored(chunk, from, (offset, size), |decoder, stored| {
+        decoder.open(chunk, from.compressor, from.digester, stored)
+    })
 }
 
-/// The batch in which a chunk lies. Its bytes are not checked: its chunks are.
+/// The batch in which a chunk lies, and the chunk, which begins at byte `at` of it. The other chunks
+/// of the batch are not checked.
 ///
 /// # Errors
-/// If it cannot be had, or does not decompress.
-pub fn batch(chunk: &ChunkInfo, batch: &Batch, from: &From<'_>) -> Result<OpenBatch, FetchError> {
-    let stored = stored(chunk, from, batch.offset, u64::from(batch.compressed_size))?;
-    let open = |decoder: &RefCell<Decoder>| {
-        decoder.borrow_mut().open_batch(batch, from.compressor, &stored)
-    };
-    DECODER.with(open).map_err(|error| FetchError::Wrong { chunk: chunk.digest, error })
+/// If it cannot be had, does not decompress, or the chunk is not what its digest says.
+pub fn batch(
+    chunk: &ChunkInfo,
+    batch: &Batch,
+    at: u32,
+    from: &From<'_>,
+) -> Result<(OpenBatch, VerifiedChunk), FetchError> {
+    stored(chunk, from, (batch.offset, batch.compressed_size), |decoder, stored| {
+        let open = decoder.open_batch(batch, from.compressor, stored)?;
+        let chunk = open.chunk(chunk, from.digester, at)?;
+        Ok((open, chunk))
+    })
 }
 
-fn stored(
+/// Makes something of so many stored bytes at an offset; if what came was not right, of what comes
+/// when they are asked for once more.
+fn stored<T>(
     chunk: &ChunkInfo,
     from: &From<'_>,
-    offset: u64,
-    length: u64,
-) -> Result<Bytes, FetchError> {
-    let read = from.source.read(offset, length, from.urgency);
-    read.map_err(|error| FetchError::Source { chunk: chunk.digest, error })
+    (offset, size): (u64, u32),
+    open: impl Fn(&mut Decoder, &Bytes) -> Result<T, ChunkError>,
+) -> Result<T, FetchError> {
+    let chunk = chunk.digest;
+    let lost = |error| FetchError::Source { chunk, error };
+    let open = |bytes: &Bytes| DECODER.with(|decoder| open(&mut decoder.borrow_mut(), bytes));
+    let bytes = from.source.read(offset, u64::from(size), from.urgency).map_err(lost)?;
+    open(&bytes).or_else(|error| {
+        tracing::warn!(%chunk, %error, "a chunk came wrong: asking once more");
+        let bytes = from.source.read_again(offset, u64::from(size), from.urgency).map_err(lost)?;
+        open(&bytes).map_err(|error| FetchError::Wrong { chunk, error })
+    })
 }

@@ -11,7 +11,7 @@ use crate::blob::{BlobStats, CachedBlob};
 use crate::cache::{BlobKey, ChunkCache};
 use crate::error::{FetchError, ReadError};
 use crate::fetch;
-use crate::parts::{Part, parts};
+use crate::parts::{Part, Piece, parts, pieces};
 use crate::source::{Source, Urgency};
 
 /// Where the chunks of one of an image's blobs come from.
@@ -31,6 +31,15 @@ struct Slot {
     from: BlobFrom,
     cache: OnceLock<Arc<CachedBlob>>,
     info: OnceLock<CompressionInfo>,
+}
+
+/// What is read.
+#[derive(Clone, Copy, Debug)]
+pub enum Of {
+    /// A regular file.
+    File(Inode),
+    /// The data blob of this number, uncompressed: what the kernel's EROFS takes as a device.
+    Blob(u8),
 }
 
 /// An image whose files can be read: its metadata is here, its chunks come when they are wanted.
@@ -60,40 +69,40 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         &self.bootstrap
     }
 
-    /// How many of `length` bytes from `offset` on a file has.
-    #[must_use]
-    pub fn span(inode: &Inode, offset: u64, length: usize) -> usize {
-        let left = usize::try_from(inode.size.saturating_sub(offset)).unwrap_or(usize::MAX);
-        left.min(length)
+    /// How many of `length` bytes from `offset` on there are.
+    pub fn span(&self, of: &Of, offset: u64, length: usize) -> usize {
+        let size = match of {
+            Of::File(inode) => inode.size,
+            Of::Blob(blob) => {
+                let blob = self.bootstrap.blobs().get(usize::from(*blob));
+                blob.map_or(0, |blob| blob.uncompressed_size)
+            }
+        };
+        usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX).min(length)
     }
 
-    /// Fills `into` with a file's bytes from `offset` on, if all of them were verified since the
-    /// start and are here. Does not wait for anything but the disk. The range must lie within the
-    /// file.
+    /// Fills `into` with what `of` means from `offset` on, if all of it was verified since the start
+    /// and is here. Does not wait for anything but the disk. The range must lie within.
     ///
     /// # Errors
-    /// If the metadata does not say what the file is made of.
-    pub fn read_here(
-        &self,
-        inode: &Inode,
-        offset: u64,
-        into: &mut [u8],
-    ) -> Result<bool, ReadError> {
-        self.each(inode, offset, into, |slot, _, part, into| {
+    /// If the metadata does not say what it is made of.
+    pub fn read_here(&self, of: &Of, offset: u64, into: &mut [u8]) -> Result<bool, ReadError> {
+        self.each(of, offset, into, |slot, _, part, into| {
             Ok(slot.cache.get().is_some_and(|cache| cache.read(part, into)))
         })
     }
 
-    /// Fills `into` with a file's bytes from `offset` on, and waits for those that must be fetched.
-    /// The range must lie within the file.
+    /// Fills `into` with what `of` means from `offset` on, and waits for what must be fetched. The
+    /// range must lie within.
     ///
     /// # Errors
-    /// If the metadata does not say what the file is made of, or a chunk cannot be had.
-    pub fn read(&self, inode: &Inode, offset: u64, into: &mut [u8]) -> Result<(), ReadError> {
-        let done = self.each(inode, offset, into, |slot, blob, part, into| {
+    /// If the metadata does not say what it is made of, or a chunk cannot be had.
+    pub fn read(&self, of: &Of, offset: u64, into: &mut [u8]) -> Result<(), ReadError> {
+        let done = self.each(of, offset, into, |slot, blob, part, into| {
             let cache = self.cache_of(slot, blob);
             if !cache.read(part, into) {
                 let chunk = self.fetch(slot, blob, cache, &part.chunk, Urgency::Blocked)?;
+                self.cache.make_room();
                 let bytes = chunk.bytes().get(part.within.clone());
                 into.copy_from_slice(bytes.filter(|b| b.len() == into.len()).ok_or_else(odd)?);
             }
@@ -112,23 +121,45 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     /// Hands each part of a range to `take`, until it says false. True if all of `into` was filled.
     fn each(
         &self,
-        inode: &Inode,
+        of: &Of,
         offset: u64,
+        into: &mut [u8],
+        take: impl FnMut(&Slot, &Blob, &Part, &mut [u8]) -> Result<bool, ReadError>,
+    ) -> Result<bool, ReadError> {
+        match of {
+            Of::File(inode) => {
+                let chunks = self.bootstrap.chunks(inode)?;
+                let parts = parts(&chunks, offset, into.len());
+                self.fill(parts.map(|part| part.map(Piece::Part)), into, take)
+            }
+            Of::Blob(blob) => {
+                self.fill(pieces(&self.bootstrap, *blob, offset, into.len()), into, take)
+            }
+        }
+    }
+
+    fn fill(
+        &self,
+        pieces: impl Iterator<Item = Result<Piece, RafsError>>,
         into: &mut [u8],
         mut take: impl FnMut(&Slot, &Blob, &Part, &mut [u8]) -> Result<bool, ReadError>,
     ) -> Result<bool, ReadError> {
-        let chunks = self.bootstrap.chunks(inode)?;
         let mut filled = 0_usize;
-        for part in parts(&chunks, offset, into.len()) {
-            let part = part?;
-            let number = usize::from(part.chunk.blob);
-            let slot = self.slots.get(number).ok_or_else(odd)?;
-            let blob = self.bootstrap.blobs().get(number).ok_or_else(odd)?;
-            let to = into.get_mut(part.into.clone()).ok_or_else(odd)?;
-            if !take(slot, blob, &part, to)? {
-                return Ok(false);
+        for piece in pieces {
+            let piece: Piece = piece?;
+            let to = into.get_mut(piece.place().clone()).ok_or_else(odd)?;
+            filled = filled.saturating_add(to.len());
+            match &piece {
+                Piece::Zeros(_) => to.fill(0),
+                Piece::Part(part) => {
+                    let number = usize::from(part.chunk.blob);
+                    let slot = self.slots.get(number).ok_or_else(odd)?;
+                    let blob = self.bootstrap.blobs().get(number).ok_or_else(odd)?;
+                    if !take(slot, blob, part, to)? {
+                        return Ok(false);
+                    }
+                }
             }
-            filled = filled.saturating_add(part.into.len());
         }
         // Bytes that no chunk has are no zeros.
         if filled == into.len() { Ok(true) } else { Err(odd().into()) }
@@ -170,7 +201,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         let Location::Batched { batch, at } = info.locate(chunk).map_err(lost)? else {
             return Err(lost(odd()));
         };
-        let open = fetch::batch(chunk, &batch, from)?;
+        let (open, wanted) = fetch::batch(chunk, &batch, at, from)?;
         let neighbours = (chunk.index.saturating_add(1)..info.len()).map_while(|index| {
             let chunk = self.bootstrap.chunk_of(chunk.blob, index)?;
             match info.locate(&chunk) {
@@ -184,8 +215,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
                 cache.keep(&neighbour);
             }
         }
-        let wrong = |error| FetchError::Wrong { chunk: chunk.digest, error };
-        open.chunk(chunk, from.digester, at).map_err(wrong)
+        Ok(wanted)
     }
 
     /// The compression info of a blob: from beside the bootstrap, or from the blob.

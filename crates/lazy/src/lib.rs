@@ -19,6 +19,7 @@
 //! - [`flight`]: many who want one chunk wait for one fetch;
 //! - [`blob`]: the chunk cache of one data blob;
 //! - [`cache`]: the caches of all blobs of a node, in a folder;
+//! - [`room`]: how much all of them may take, and what goes first;
 //! - [`source`]: who has what is not in the cache;
 //! - [`fetch`]: from a blob's stored bytes to a chunk;
 //! - [`image`](mod@image): a bootstrap and its blobs: files that can be read.
@@ -34,10 +35,11 @@ pub mod image;
 pub mod ledger;
 mod lock;
 pub mod parts;
+pub mod room;
 pub mod source;
 
 pub use blob::CachedBlob;
 pub use cache::{BlobKey, ChunkCache};
 pub use error::{CacheError, FetchError, ReadError};
-pub use image::{BlobFrom, LazyImage};
+pub use image::{BlobFrom, LazyImage, Of};
 pub use source::{Source, Urgency};

@@ -22,6 +22,15 @@ pub trait Source: Send + Sync + Debug {
     /// # Errors
     /// If they are not to be had, or there are fewer.
     fn read(&self, offset: u64, length: u64, urgency: Urgency) -> io::Result<Bytes>;
+
+    /// The same once more, because what came was not right: from somewhere else if there is
+    /// somewhere else.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn read_again(&self, offset: u64, length: u64, urgency: Urgency) -> io::Result<Bytes> {
+        self.read(offset, length, urgency)
+    }
 }
 
 /// Nobody: every read fails.

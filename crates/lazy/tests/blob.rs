@@ -17,7 +17,7 @@ use support::{bytes, chunk, verified};
 const LENGTH: u64 = 100 * 4096;
 
 fn cache(folder: &tempfile::TempDir) -> (ChunkCache, Arc<CachedBlob>) {
-    let cache = ChunkCache::open(folder.path()).unwrap();
+    let cache = ChunkCache::open(folder.path(), u64::MAX).unwrap();
     let blob = cache.blob(BlobKey::Blob(content::Digest::of(b"blob")), LENGTH);
     (cache, blob)
 }
@@ -49,7 +49,7 @@ fn what_was_fetched_is_here_and_in_the_next_run_once_it_was_checked() {
     put(&blob, &a, &one);
     put(&blob, &b, &other);
     assert_eq!((here(&blob, &a), here(&blob, &b)), (Some(one.clone()), Some(other)));
-    assert!(ChunkCache::open(folder.path()).is_err(), "two processes use one folder");
+    assert!(ChunkCache::open(folder.path(), u64::MAX).is_err(), "two processes use one folder");
     let path = blob.file().path().to_owned();
     drop((first, blob));
 

@@ -161,6 +161,14 @@ impl Blocks {
         &self.provisional
     }
 
+    /// How many blocks of a run are not absent.
+    pub(crate) fn count(&self, blocks: Range<u32>) -> usize {
+        let count = self.present.len();
+        let range = (blocks.start as usize).min(count)..(blocks.end as usize).min(count);
+        let sets = [&self.recorded, &self.present, &self.provisional];
+        sets.iter().map(|set| set.count_ones(range.clone())).sum()
+    }
+
     /// Present and recorded blocks: what may be claimed.
     pub(crate) fn recorded_and_present(&self) -> FixedBitSet {
         let mut set = self.recorded.clone();

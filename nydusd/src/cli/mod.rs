@@ -1,5 +1,6 @@
 //! The commands. Each has a file: its arguments, and what is called with them.
 
+mod ls;
 mod mount;
 mod outcome;
 mod registries;
@@ -8,6 +9,8 @@ mod umount;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+pub(crate) use outcome::chain;
 
 /// Mounts chunked images (Nydus RAFS v6) before they have arrived: files are fetched, verified and
 /// kept as they are read.
@@ -32,6 +35,7 @@ pub struct Args {
 enum Command {
     Mount(Box<mount::Mount>),
     Umount(umount::Umount),
+    Ls(ls::Ls),
 }
 
 impl Args {
@@ -41,6 +45,7 @@ impl Args {
         let done = match self.command {
             Command::Mount(command) => command.run(),
             Command::Umount(command) => command.run(),
+            Command::Ls(command) => command.run(),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,

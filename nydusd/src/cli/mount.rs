@@ -1,29 +1,25 @@
 //! `nydusd mount`
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use image::local::BlobsAt;
 use image::oci::Platform;
-use lazy::ChunkCache;
 use telemetry::logs::{self, LogConfig};
+use telemetry::units::ByteSize;
 
 use super::registries::RegistryArgs;
-use crate::background;
-use crate::fuse::readers::Readers;
-use crate::fuse::session::{self, Mounted};
-use crate::fuse::tree::ImageTree;
-use crate::open::{self, Named};
-use crate::{mounts, open::metadata_folder};
+use crate::driver::Driver;
+use crate::node::{Node, Order};
+use crate::{api, background, serve};
 
-/// So many reads may wait for chunks at one time.
-const WAITING: usize = 64;
+/// Where chunks are kept if nobody says otherwise.
+pub(super) const CACHE: &str = "/var/lib/meganeura/nydusd";
 
 /// Mount an image
 ///
-/// Returns when it is mounted; a process stays that serves it until it is unmounted.
+/// Returns when it is mounted. A process stays that serves it, and others over the same cache, until
+/// the last is unmounted.
 #[derive(Debug, Args)]
 pub(super) struct Mount {
     /// The chunked image
@@ -40,14 +36,29 @@ pub(super) struct Mount {
     /// `blobs` beside it, or its own folder]
     #[arg(short = 'D', long, value_name = "DIR")]
     blob_dir: Option<PathBuf>,
-    /// Where chunks are kept. One process uses it at a time
+    /// Where chunks are kept. One process uses it at a time, and serves all mounts over it
     #[arg(
         long,
         value_name = "DIR",
         env = "MEGANEURA_CACHE_DIR",
-        default_value = "/var/lib/meganeura/nydusd"
+        default_value = CACHE
     )]
     cache_dir: PathBuf,
+    /// How much chunks may take there; those that were not used for longest go first
+    #[arg(long, value_name = "SIZE", env = "MEGANEURA_CACHE_SIZE", default_value = "64GiB")]
+    cache_size: ByteSize,
+    /// The unix socket of the node's dfdaemon, by way of which images in registries are fetched;
+    /// where nobody listens on it, the registry is asked
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "MEGANEURA_DFDAEMON_SOCKET",
+        default_value = "/run/meganeura/dfdaemon.sock"
+    )]
+    dfdaemon: PathBuf,
+    /// The way into the kernel
+    #[arg(long, value_enum, default_value_t = Driver::Auto)]
+    driver: Driver,
     /// Serve from this process, until it is unmounted or this process is asked to end
     #[arg(short, long)]
     foreground: bool,
@@ -57,73 +68,89 @@ pub(super) struct Mount {
 
 impl Mount {
     pub(super) fn run(&self) -> anyhow::Result<()> {
-        if !self.foreground && !background::stays() {
-            return match background::start().context("nydusd cannot be started")? {
-                Ok(()) => Ok(()),
-                Err(status) => bail!("the image is not mounted: {status}"),
-            };
+        let order = self.order()?;
+        let socket = api::socket(&self.cache_dir);
+        if self.foreground || background::stays() {
+            return self.serve(&order);
         }
+        if api::ask_for(&socket, &order)?.is_some() {
+            return Ok(());
+        }
+        match background::start().context("nydusd cannot be started")? {
+            Ok(()) => Ok(()),
+            // Another one may have been started at the same time, and has the cache.
+            Err(status) => match api::ask_for(&socket, &order)? {
+                Some(()) => Ok(()),
+                None => bail!("the image is not mounted: {status}"),
+            },
+        }
+    }
+
+    /// Serves the mount, and others that this process is asked for.
+    fn serve(&self, order: &Order) -> anyhow::Result<()> {
         // The library says at `info` and `warn` what we say ourselves, or need not say.
         logs::init(&LogConfig { level: "info,fuser=error".to_owned(), ..LogConfig::default() })?;
         if background::stays() {
             background::detach();
         }
-        let mounted = self.mount()?;
-        tracing::info!(image = self.image, at = %mounted.at().display(), "mounted");
-        if background::stays() {
-            let log = self.cache_dir.join("nydusd.log");
-            background::ready(&log).context("nobody waits for the mount")?;
-        }
-        serve(mounted)
+        // Each thread that hears the kernel has room for a write of 16 MiB, which never comes.
+        sys::keep_large_allocations_apart();
+        let node = Node::new(&self.cache_dir, self.cache_size.as_u64(), &self.dfdaemon)?;
+        node.mount(order)?;
+        serve::serve(node, &self.cache_dir, || {
+            if background::stays() {
+                let log = self.cache_dir.join("nydusd.log");
+                background::ready(&log).context("nobody waits for the mount")?;
+            }
+            Ok(())
+        })
     }
 
-    fn mount(&self) -> anyhow::Result<Mounted> {
-        let context = || format!("{} cannot be mounted on", self.folder.display());
-        let at = mounts::resolve(&self.folder).with_context(context)?;
-        mounts::clear(&at).with_context(context)?;
-        if !at.is_dir() {
-            bail!("{} is no folder", self.folder.display());
-        }
-        if let Some(there) = mounts::at(&at)?.filter(mounts::Mount::is_ours) {
-            bail!("{} is mounted on already: {}", self.folder.display(), there.source);
-        }
-        let cache = Arc::new(ChunkCache::open(&self.cache_dir)?);
-        let blobs = self.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
-        let named = Named { name: self.image.clone(), blobs, platform: self.platform.clone() };
-        let parts = open::find(&named, || self.registries.client())?;
-        let image = open::open(parts, cache, &metadata_folder(&self.cache_dir))?;
-        let tree = ImageTree::new(Arc::new(image), Readers::new(WAITING));
-        session::mount(tree, &at, &self.image).with_context(context)
+    /// Paths are made whole: who is asked stands elsewhere.
+    fn order(&self) -> anyhow::Result<Order> {
+        let whole = |path: &PathBuf| std::path::absolute(path);
+        let registries = &self.registries;
+        Ok(Order {
+            image: whole_name(&self.image)?,
+            at: whole(&self.folder)?,
+            driver: self.driver,
+            blob_dir: self.blob_dir.as_ref().map(whole).transpose()?,
+            platform: self.platform.as_ref().map(ToString::to_string),
+            plain_http: registries.plain_http,
+            ca: registries.ca.iter().map(whole).collect::<Result<_, _>>()?,
+            docker_config: registries.docker_config.as_ref().map(whole).transpose()?,
+        })
     }
 }
 
-/// Until somebody has unmounted it, or asked this process to end.
-fn serve(mounted: Mounted) -> anyhow::Result<()> {
-    let at = mounted.at().to_owned();
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        if let Err(error) = signals() {
-            tracing::warn!(%error, "signals cannot be heard");
-            return;
-        }
-        // Who uses it goes on until it is done; the last one's end is ours.
-        if let Err(error) = mounts::take_away(&at, true) {
-            tracing::warn!(%error, at = %at.display(), "it cannot be unmounted");
-        }
-    })?;
-    mounted.wait().context("the kernel is not heard any more")
+/// An image's name with its path made whole, if it is one.
+fn whole_name(name: &str) -> anyhow::Result<String> {
+    const PATHS: [&str; 4] = ["oci:", "oci-archive:", "docker-archive:", "bootstrap:"];
+    let prefix = PATHS.iter().find(|prefix| name.starts_with(**prefix)).copied();
+    let rest = name.strip_prefix(prefix.unwrap_or_default()).unwrap_or(name);
+    let (path, tag) = rest.split_once(':').unwrap_or((rest, ""));
+    if prefix.is_none() && !Path::new(path).exists() {
+        return Ok(name.to_owned());
+    }
+    let path = std::path::absolute(path)?;
+    let path = path.to_str().context("the image's path is no text")?;
+    let colon = if rest.contains(':') { ":" } else { "" };
+    Ok(format!("{}{path}{colon}{tag}", prefix.unwrap_or_default()))
 }
 
-/// Until this process is asked to end.
-fn signals() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let (mut end, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        tokio::select! {
-            _ = end.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        Ok(())
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_made_whole_and_references_are_left() {
+        let here = std::env::current_dir().unwrap().display().to_string();
+        let whole = |name: &str| whole_name(name).unwrap();
+        assert_eq!(whole("oci:x/y:v1"), format!("oci:{here}/x/y:v1"));
+        assert_eq!(whole("bootstrap:b"), format!("bootstrap:{here}/b"));
+        assert_eq!(whole("Cargo.toml"), format!("{here}/Cargo.toml"));
+        assert_eq!(whole("/a/b:c"), "/a/b:c");
+        assert_eq!(whole("127.0.0.1:5000/a/b:v1"), "127.0.0.1:5000/a/b:v1");
+        assert_eq!(whole("docker://r.example/a"), "docker://r.example/a");
+    }
 }

@@ -9,7 +9,7 @@ pub(super) fn failed(error: &anyhow::Error) -> ExitCode {
 }
 
 /// An error with its causes, each once: some say those of their own.
-fn chain(error: &anyhow::Error) -> String {
+pub(crate) fn chain(error: &anyhow::Error) -> String {
     let mut said = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if said.is_empty() {

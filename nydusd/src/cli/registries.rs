@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use image::store::{Access, Client};
 
 /// How registries are reached.
 #[derive(Debug, Clone, Args)]
@@ -11,24 +10,12 @@ use image::store::{Access, Client};
 pub(super) struct RegistryArgs {
     /// Speak plain HTTP with registries; with those on this machine it is done anyway
     #[arg(long, env = "MEGANEURA_PLAIN_HTTP")]
-    plain_http: bool,
+    pub(super) plain_http: bool,
     /// A certificate authority to trust beside the system's, as a PEM file
     #[arg(long, value_name = "FILE", env = "MEGANEURA_CA")]
-    ca: Vec<PathBuf>,
+    pub(super) ca: Vec<PathBuf>,
     /// Docker's configuration file with credentials [default: $`REGISTRY_AUTH_FILE`, config.json in
     /// $`DOCKER_CONFIG`, or ~/.docker/config.json]
     #[arg(long, value_name = "FILE", visible_alias = "authfile")]
-    docker_config: Option<PathBuf>,
-}
-
-impl RegistryArgs {
-    /// The client that reaches them so.
-    pub(super) fn client(&self) -> anyhow::Result<Client> {
-        let access = Access {
-            plain_http: self.plain_http,
-            ca: self.ca.clone(),
-            docker_config: self.docker_config.clone(),
-        };
-        Ok(Client::new(access)?)
-    }
+    pub(super) docker_config: Option<PathBuf>,
 }

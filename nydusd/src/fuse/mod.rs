@@ -8,11 +8,15 @@
 //! - [`numbers`]: the kernel's numbers and the image's;
 //! - [`attributes`]: what `stat` says;
 //! - [`readers`]: the threads that wait, and the buffers of reads;
+//! - `read`: a read, answered from here or by one of them;
 //! - [`tree`](mod@tree): the questions;
 //! - [`session`]: how it is mounted.
 
 pub mod attributes;
 pub mod numbers;
+mod read;
 pub mod readers;
 pub mod session;
 pub mod tree;
+
+pub(crate) use read::answer_read;

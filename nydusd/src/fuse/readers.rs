@@ -10,6 +10,9 @@ use std::time::Duration;
 /// What a thread does.
 type Job = Box<dyn FnOnce() + Send>;
 
+/// So many reads may wait for chunks at one time.
+pub const WAITING: usize = 64;
+
 /// A thread that has had nothing to do for so long ends.
 const IDLE: Duration = Duration::from_secs(5);
 

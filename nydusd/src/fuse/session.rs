@@ -11,7 +11,7 @@ use super::tree::ImageTree;
 use crate::mounts;
 
 /// So many threads hear the kernel's questions of one mount. None of them waits for a chunk.
-const THREADS: usize = 4;
+pub(crate) const THREADS: usize = 4;
 
 /// How far the kernel reads ahead of who reads in order: as far as a chunk usually is long.
 const READ_AHEAD_KIB: u32 = 1024;
@@ -44,11 +44,16 @@ pub fn mount(tree: ImageTree, at: &Path, name: &str) -> io::Result<Mounted> {
     config.n_threads = Some(THREADS);
     config.clone_fd = true;
     let session = Session::new(tree, at, &config)?.spawn()?;
-    read_ahead(at);
-    Ok(Mounted { session: Some(session), at: at.to_owned() })
+    Ok(Mounted::new(session, at))
 }
 
 impl Mounted {
+    /// What `session` serves and is mounted at `at`.
+    pub(crate) fn new(session: BackgroundSession, at: &Path) -> Self {
+        read_ahead(at);
+        Self { session: Some(session), at: at.to_owned() }
+    }
+
     /// Where.
     #[must_use]
     pub fn at(&self) -> &Path {
@@ -70,7 +75,7 @@ impl Mounted {
     }
 }
 
-/// The kernel's default for FUSE is 128 KiB. Where it cannot be changed, it stays so.
+/// The kernel's default is 128 KiB. Where it cannot be changed, it stays so.
 fn read_ahead(at: &Path) {
     let Ok(device) = fs::metadata(at).map(|at| at.dev()) else { return };
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));

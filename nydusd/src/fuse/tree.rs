@@ -11,7 +11,7 @@ use fuser::{
     OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
     ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
-use lazy::{LazyImage, ReadError};
+use lazy::{LazyImage, Of, ReadError};
 use rafs::RafsError;
 use rafs::bootstrap::{Dirent, Inode};
 use rafs::ondisk::BLOCK;
@@ -20,6 +20,7 @@ use sys::Mapping;
 
 use super::attributes::{attributes, kind, nothing};
 use super::numbers::Numbers;
+use super::read::{answer_read, failed};
 use super::readers::Readers;
 
 /// An image never changes: what the kernel knows of it stays true. Ten years.
@@ -189,20 +190,7 @@ impl Filesystem for ImageTree {
             Ok(inode) => inode,
             Err(errno) => return reply.error(errno),
         };
-        let length = usize::try_from(size).unwrap_or(usize::MAX);
-        let length = LazyImage::<Mapping>::span(&inode, offset, length);
-        let mut buffer = self.readers.buffer(length);
-        match self.image.read_here(&inode, offset, &mut buffer) {
-            Ok(true) => reply.data(&buffer),
-            Ok(false) => {
-                let image = Arc::clone(&self.image);
-                self.readers.spawn(move || match image.read(&inode, offset, &mut buffer) {
-                    Ok(()) => reply.data(&buffer),
-                    Err(error) => reply.error(failed(&error)),
-                });
-            }
-            Err(error) => reply.error(failed(&error)),
-        }
+        answer_read(&self.image, &self.readers, Of::File(inode), (offset, size), reply);
     }
 
     /// There is nothing to be written back: the kernel does not ask again.
@@ -282,19 +270,4 @@ fn answer(value: Result<Vec<u8>, Errno>, size: u32, reply: ReplyXattr) {
 /// The image's metadata is not what it should be.
 fn wrong(error: RafsError) -> Errno {
     failed(&ReadError::Image(error))
-}
-
-/// Says in the log what the reader is told only as an I/O error.
-fn failed(error: &ReadError) -> Errno {
-    let mut causes = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    if let ReadError::Fetch(fetch) = error {
-        cause = std::error::Error::source(&**fetch);
-    }
-    while let Some(error) = cause {
-        causes = format!("{causes}: {error}");
-        cause = error.source();
-    }
-    tracing::warn!(error = causes, "a read failed");
-    Errno::EIO
 }

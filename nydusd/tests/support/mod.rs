@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 pub(crate) mod same;
+pub(crate) mod server;
 pub(crate) mod trees;
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -22,17 +24,31 @@ pub(crate) fn can_mount() -> bool {
     root && fuse
 }
 
+/// The ways into the kernel that there are here; says aloud which is not.
+pub(crate) fn drivers() -> Vec<&'static str> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next(), numbers.next());
+    let erofs = fs::read_to_string("/proc/filesystems").unwrap().contains("erofs");
+    if erofs && version >= (Some(6), Some(12)) {
+        return vec!["fuse", "erofs"];
+    }
+    eprintln!("SKIPPED: the driver erofs needs Linux 6.12 with EROFS");
+    vec!["fuse"]
+}
+
 /// A folder to mount on, a chunk cache, and the process that serves.
 pub(crate) struct Node {
     pub(crate) folder: TempDir,
+    driver: &'static str,
     served: Option<Child>,
 }
 
 impl Node {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(driver: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("mount")).unwrap();
-        Self { folder, served: None }
+        Self { folder, driver, served: None }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -44,27 +60,47 @@ impl Node {
         self.path("mount")
     }
 
+    /// Where the node's dfdaemon would listen.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path("dfdaemon.sock")
+    }
+
     fn command(&self, image: &Path, more: &[&str]) -> Command {
-        let mut command = nydusd(&["mount", "--cache-dir"]);
-        command.arg(self.path("cache")).args(more).arg(image).arg(self.at());
+        let mut command = nydusd(&["mount", "--driver", self.driver, "--cache-dir"]);
+        command.arg(self.path("cache")).arg("--dfdaemon").arg(self.socket());
+        command.args(more).arg(image).arg(self.at());
         command
     }
 
     /// Mounts by a process in the foreground, and waits until it has.
     pub(crate) fn mount(&mut self, image: &Path, more: &[&str]) {
         let mut command = self.command(image, more);
-        self.served = Some(command.arg("--foreground").spawn().unwrap());
-        // A mount whose process was killed is in the list too.
-        let mounted = || {
-            list().contains(&format!(" {} ", self.at().display()))
-                && rustix::fs::statvfs(self.at()).is_ok()
-        };
-        wait(mounted, "the mount");
+        // As the command does itself, which then returns: what stays says when it has mounted.
+        command.env("NYDUSD_STAYS", "1").stdout(Stdio::piped());
+        let mut served = command.spawn().unwrap();
+        let mut said = [0; 8];
+        let told = served.stdout.take().unwrap().read_exact(&mut said);
+        assert!(told.is_ok() && said == *b"mounted\n", "not mounted");
+        self.served = Some(served);
     }
 
     /// Mounts as people do; the process stays by itself.
     pub(crate) fn mount_and_return(&self, image: &Path, more: &[&str]) -> Output {
         self.command(image, more).output().unwrap()
+    }
+
+    /// Mounts on another folder, by the process that is there.
+    pub(crate) fn mount_too(&self, image: &Path, at: &Path) {
+        let mut command = nydusd(&["mount", "--driver", self.driver, "--cache-dir"]);
+        done(command.arg(self.path("cache")).arg(image).arg(at));
+    }
+
+    /// What `nydusd ls` says.
+    pub(crate) fn ls(&self) -> String {
+        let mut command = nydusd(&["ls", "--cache-dir"]);
+        let output = command.arg(self.path("cache")).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
     }
 
     pub(crate) fn umount(&mut self) {
@@ -79,6 +115,11 @@ impl Node {
         let mut served = self.served.take().unwrap();
         served.kill().unwrap();
         served.wait().unwrap();
+    }
+
+    /// Who serves; whoever takes it answers for its end.
+    pub(crate) fn served(&mut self) -> Child {
+        self.served.take().unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -98,6 +139,10 @@ impl Drop for Node {
             let _ = served.kill();
             let _ = served.wait();
         }
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.path("cache/nydusd.log"));
+            eprintln!("{}", log.unwrap_or_default());
+        }
     }
 }
 
@@ -112,11 +157,6 @@ pub(crate) fn nydusd(arguments: &[&str]) -> Command {
 pub(crate) fn done(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// The list of mounts.
-pub(crate) fn list() -> String {
-    fs::read_to_string("/proc/self/mountinfo").unwrap()
 }
 
 /// Waits for what must come soon.

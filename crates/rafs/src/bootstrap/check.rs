@@ -52,7 +52,7 @@ impl<B: AsRef<[u8]>> Bootstrap<B> {
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<Report, RafsError> {
         chunks::sorted(self.bytes(), &self.head)?;
-        chunks::in_order(self.bytes(), &self.head, &self.rows)?;
+        chunks::in_order(self.bytes(), &self.head, self.rows()?)?;
         self.check_devices()?;
         let mut check = Check {
             bootstrap: self,

@@ -172,6 +172,34 @@ impl<'a> FileChunks<'a> {
     }
 }
 
+/// The last chunk of `blob` that begins at `offset` or before, if its blocks reach beyond it.
+pub(crate) fn at(
+    bytes: &[u8],
+    head: &Head,
+    rows: &Rows,
+    blob: u8,
+    offset: u64,
+) -> Result<Option<ChunkInfo>, RafsError> {
+    let read = |at: usize| {
+        let key = rows.keys.get(at).copied().unwrap_or_default();
+        row(bytes, head, u32::try_from(key & u64::from(u32::MAX)).unwrap_or(u32::MAX))
+    };
+    let mut low = rows.keys.partition_point(|at| *at < key(blob, 0));
+    let mut high = rows.keys.partition_point(|at| at >> 56 <= u64::from(blob));
+    // All before `low` begin at `offset` or before, none from `high` on does.
+    let mut found = None;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let chunk = read(middle)?;
+        if chunk.uncompressed_offset <= offset {
+            (low, found) = (middle + 1, Some(chunk));
+        } else {
+            high = middle;
+        }
+    }
+    Ok(found.filter(|chunk| chunk.uncompressed_end().is_some_and(|end| offset < end)))
+}
+
 /// That the chunks of a blob lie behind one another, in the order of their numbers.
 pub(crate) fn in_order(bytes: &[u8], head: &Head, rows: &Rows) -> Result<(), RafsError> {
     let mut before: Option<ChunkInfo> = None;

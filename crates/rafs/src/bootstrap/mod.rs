@@ -18,6 +18,8 @@ mod inode;
 mod walk;
 mod xattr;
 
+use std::sync::OnceLock;
+
 use zerocopy::byteorder::little_endian::U32;
 
 use crate::algorithm::{ChunkSize, Compressor, Digester};
@@ -44,7 +46,8 @@ use head::Head;
 pub struct Bootstrap<B> {
     bytes: B,
     head: Head,
-    rows: Rows,
+    /// Made when a file's chunks are asked for first; what is wrong with them stays wrong.
+    rows: OnceLock<Result<Rows, RafsError>>,
 }
 
 impl<B> std::fmt::Debug for Bootstrap<B> {
@@ -59,9 +62,25 @@ impl<B: AsRef<[u8]>> Bootstrap<B> {
     /// # Errors
     /// If this is no RAFS v6, one of a kind that is not read, or one whose tables cannot be.
     pub fn parse(bytes: B) -> Result<Self, RafsError> {
+        let bootstrap = Self::parse_tree(bytes)?;
+        bootstrap.rows()?;
+        Ok(bootstrap)
+    }
+
+    /// As [`Self::parse`], but for the chunk table, which is read when a file's chunks are asked for
+    /// first: what is then wrong with it is told for every file that has chunks. Takes the same
+    /// time for any size of image.
+    ///
+    /// # Errors
+    /// If this is no RAFS v6, or one of a kind that is not read.
+    pub fn parse_tree(bytes: B) -> Result<Self, RafsError> {
         let head = Head::read(bytes.as_ref())?;
-        let rows = Rows::read(bytes.as_ref(), &head)?;
-        Ok(Self { bytes, head, rows })
+        Ok(Self { bytes, head, rows: OnceLock::new() })
+    }
+
+    fn rows(&self) -> Result<&Rows, RafsError> {
+        let rows = self.rows.get_or_init(|| Rows::read(self.bytes(), &self.head));
+        rows.as_ref().map_err(Clone::clone)
     }
 
     fn bytes(&self) -> &[u8] {
@@ -114,8 +133,8 @@ impl<B: AsRef<[u8]>> Bootstrap<B> {
     }
 
     /// How many chunks the chunk table has.
-    pub const fn chunk_count(&self) -> usize {
-        self.rows.len()
+    pub fn chunk_count(&self) -> usize {
+        self.rows().map_or(0, Rows::len)
     }
 
     /// A row of the chunk table; they are sorted by digest.
@@ -123,16 +142,26 @@ impl<B: AsRef<[u8]>> Bootstrap<B> {
     /// # Errors
     /// If there is no such row.
     pub fn chunk(&self, row: u32) -> Result<ChunkInfo, RafsError> {
-        if row as usize >= self.rows.len() {
+        if row as usize >= self.rows()?.len() {
             let at = self.head.chunk_table.0;
             return Err(RafsError::corrupt("chunk table", at, "there is no such row"));
         }
         chunks::row(self.bytes(), &self.head, row)
     }
 
+    /// The chunk of blob `blob` in whose blocks byte `offset` lies, uncompressed, if the image has
+    /// one there. Chunks are looked for in the order of their numbers: where that is not the order
+    /// in which they lie, one may not be found.
+    ///
+    /// # Errors
+    /// If the chunk table cannot be read.
+    pub fn chunk_at(&self, blob: u8, offset: u64) -> Result<Option<ChunkInfo>, RafsError> {
+        chunks::at(self.bytes(), &self.head, self.rows()?, blob, offset)
+    }
+
     /// The chunk that has the number `index` in blob `blob`, if the image has it.
     pub fn chunk_of(&self, blob: u8, index: u32) -> Option<ChunkInfo> {
-        self.chunk(self.rows.find(blob, index)?).ok()
+        self.chunk(self.rows().ok()?.find(blob, index)?).ok()
     }
 
     /// What should be fetched first, in this order. The root alone means everything.
@@ -203,6 +232,6 @@ impl<B: AsRef<[u8]>> Bootstrap<B> {
     /// # Errors
     /// If it is none, or cut in an unknown way.
     pub fn chunks(&self, inode: &Inode) -> Result<FileChunks<'_>, RafsError> {
-        FileChunks::read(self.bytes(), &self.head, &self.rows, inode)
+        FileChunks::read(self.bytes(), &self.head, self.rows()?, inode)
     }
 }

@@ -50,6 +50,12 @@ impl SparseFile {
         lock(&self.blocks).run_state(blocks)
     }
 
+    /// How many of these blocks are not absent.
+    #[must_use]
+    pub fn count(&self, blocks: Range<u32>) -> usize {
+        lock(&self.blocks).count(blocks)
+    }
+
     /// Writes verified bytes from the beginning of block `first` on; all blocks that they touch are
     /// then present and recorded. What they leave of the last one stays as it is: a hole. Says
     /// whether anything was written: a run that is present already is left alone.

@@ -1,0 +1,120 @@
+//! How much room chunks take on the disk, by segments of blobs, and which segments go first.
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use rafs::ondisk::BLOCK;
+use sparse::{Quota, SparseFile};
+
+use crate::cache::BlobKey;
+
+/// How many blocks a segment has: 32 MiB.
+const BLOCKS: u64 = (32 << 20) / BLOCK;
+
+/// What is evicted at once: a stretch of one blob's cache file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Segment {
+    /// Of which blob.
+    pub blob: BlobKey,
+    /// Which of its segments.
+    pub number: u32,
+}
+
+impl Segment {
+    /// The one in which a block lies.
+    #[must_use]
+    pub fn of(blob: BlobKey, block: u64) -> Self {
+        Self { blob, number: u32::try_from(block / BLOCKS).unwrap_or(u32::MAX) }
+    }
+
+    /// Its blocks; the last segment's may be fewer.
+    #[must_use]
+    pub fn blocks(&self) -> Range<u64> {
+        let begin = u64::from(self.number).saturating_mul(BLOCKS);
+        begin..begin.saturating_add(BLOCKS)
+    }
+
+    /// Every segment of a blob of so many blocks.
+    pub fn all(blob: BlobKey, blocks: u32) -> impl Iterator<Item = Self> {
+        let count = u64::from(blocks).div_ceil(BLOCKS);
+        (0..u32::try_from(count).unwrap_or(u32::MAX)).map(move |number| Self { blob, number })
+    }
+
+    /// How many bytes of it `file` holds.
+    #[must_use]
+    pub fn held(&self, file: &SparseFile) -> u64 {
+        let blocks = self.blocks();
+        let small = |block: u64| u32::try_from(block).unwrap_or(u32::MAX);
+        (file.count(small(blocks.start)..small(blocks.end)) as u64).saturating_mul(BLOCK)
+    }
+}
+
+/// The account of all segments of a node.
+#[derive(Debug)]
+pub struct Room {
+    quota: Quota<Segment>,
+    started: Instant,
+    /// The tick of the start: whatever is used from then on was used later than all before.
+    first: AtomicU64,
+    /// Held by who makes room: one does it for all.
+    making: Mutex<()>,
+}
+
+impl Room {
+    /// No more than `bytes`, as far as that can be; down to nine tenths of it if there are more.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        let quota = Quota::new(bytes, bytes / 10 * 9);
+        Self { quota, started: Instant::now(), first: AtomicU64::new(0), making: Mutex::default() }
+    }
+
+    /// Enters what an earlier run left, blob after blob, those first that were used last long ago.
+    pub fn enter(&self, blob: BlobKey, file: &SparseFile) {
+        let tick = self.first.fetch_add(1, Ordering::Relaxed);
+        for segment in Segment::all(blob, file.blocks()) {
+            let held = segment.held(file);
+            if held > 0 {
+                self.quota.add(segment, held, tick);
+            }
+        }
+    }
+
+    /// The tick of this moment: seconds.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.first.load(Ordering::Relaxed).saturating_add(self.started.elapsed().as_secs())
+    }
+
+    /// A segment was used at `tick`.
+    pub fn used(&self, segment: &Segment, tick: u64) {
+        self.quota.touch(segment, tick);
+    }
+
+    /// A segment holds so many bytes now.
+    pub fn holds(&self, segment: Segment, bytes: u64) {
+        if bytes == 0 {
+            self.quota.remove(&segment);
+        } else {
+            let tick = self.quota.last_use(&segment).unwrap_or_else(|| self.now());
+            self.quota.add(segment, bytes, tick);
+        }
+    }
+
+    /// How many bytes all segments hold.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.quota.total()
+    }
+
+    /// Has `evict` take the segments that were not used for longest, if there is too much. Who comes
+    /// while another does it goes on.
+    pub fn make(&self, evict: impl FnMut(Segment)) {
+        if self.quota.is_over()
+            && let Ok(_making) = self.making.try_lock()
+        {
+            self.quota.victims().into_iter().for_each(evict);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What the process that serves mounts is asked: HTTP/1.1 over a unix socket in the cache's folder,
+//! for root only.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /v1/mounts`, an [`Order`] as JSON | 204 when it is mounted; 400 `{"error": …}` |
+//! | `GET /v1/mounts` | [`Told`](crate::node::Told), as a list |
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::handshake;
+use hyper_util::rt::TokioIo;
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+use web::{Limits, converse};
+
+use crate::node::{Node, Order, Told};
+
+/// So long an order may be, in bytes.
+const MOST: usize = 64 << 10;
+
+/// The socket of the process that uses the cache in `folder`.
+#[must_use]
+pub fn socket(folder: &Path) -> PathBuf {
+    folder.join("nydusd.sock")
+}
+
+/// Opens the socket; what a killed process left is replaced. Who has the cache's lock calls this.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers until `stop`.
+pub async fn serve(listener: UnixListener, node: Arc<Node>, stop: CancellationToken) {
+    // Nobody but root comes here, and who comes may stay as long as it likes.
+    let limits = Limits { connections: 64, request_within: Duration::from_secs(86_400) };
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let (node, stop) = (Arc::clone(&node), stop.clone());
+        tokio::spawn(async move {
+            converse(stream, limits, stop, |request| answer(request, Arc::clone(&node))).await;
+        });
+    }
+}
+
+async fn answer(request: Request<Incoming>, node: Arc<Node>) -> Response<Full<Bytes>> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/v1/mounts") => {
+            let told = tokio::task::spawn_blocking(move || node.tell()).await.unwrap_or_default();
+            json(StatusCode::OK, &told)
+        }
+        (&Method::POST, "/v1/mounts") => {
+            let body = Limited::new(request.into_body(), MOST).collect().await;
+            let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+            // Mounting waits for the network: not in a thread that others need.
+            let done = tokio::task::spawn_blocking(move || {
+                let order: Order = serde_json::from_slice(&body)?;
+                node.mount(&order)
+            });
+            match done.await.map_err(anyhow::Error::from).and_then(|done| done) {
+                Ok(()) => status(StatusCode::NO_CONTENT),
+                Err(error) => {
+                    let told = serde_json::json!({ "error": crate::cli::chain(&error) });
+                    json(StatusCode::BAD_REQUEST, &told)
+                }
+            }
+        }
+        _ => status(StatusCode::NOT_FOUND),
+    }
+}
+
+fn status(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
+
+fn json(code: StatusCode, value: &impl serde::Serialize) -> Response<Full<Bytes>> {
+    let mut response = status(code);
+    *response.body_mut() = Full::from(serde_json::to_vec(value).unwrap_or_default());
+    let json = header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// Asks the process behind `socket` for a mount. `None` if there is no such process.
+///
+/// # Errors
+/// What it says.
+pub fn ask_for(socket: &Path, order: &Order) -> anyhow::Result<Option<()>> {
+    let body = serde_json::to_vec(order)?;
+    Ok(ask(socket, Method::POST, body)?.map(|_| ()))
+}
+
+/// Asks the process behind `socket` for its mounts; none if there is no such process.
+///
+/// # Errors
+/// If its answer cannot be understood.
+pub fn ask_all(socket: &Path) -> anyhow::Result<Vec<Told>> {
+    let answer = ask(socket, Method::GET, Vec::new())?;
+    Ok(answer.map(|told| serde_json::from_slice(&told)).transpose()?.unwrap_or_default())
+}
+
+fn ask(socket: &Path, method: Method, body: Vec<u8>) -> anyhow::Result<Option<Bytes>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let Ok(stream) = UnixStream::connect(socket).await else { return Ok(None) };
+        let (mut connection, driver) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(driver);
+        let request = Request::builder()
+            .method(method)
+            .uri("/v1/mounts")
+            .header(header::HOST, "nydusd")
+            .body(Full::<Bytes>::from(body))?;
+        let response = connection.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        if status.is_success() {
+            return Ok(Some(body));
+        }
+        let told: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        anyhow::bail!("{}", told.get("error").and_then(|e| e.as_str()).unwrap_or("it says no"))
+    })
+}

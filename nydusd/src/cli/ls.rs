@@ -1,0 +1,34 @@
+//! `nydusd ls`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::api;
+
+/// List what is mounted, and how much of it was fetched
+#[derive(Debug, Args)]
+pub(super) struct Ls {
+    /// The chunk cache whose process is asked
+    #[arg(long, value_name = "DIR", env = "MEGANEURA_CACHE_DIR", default_value = super::mount::CACHE)]
+    cache_dir: PathBuf,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Ls {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        for mount in api::ask_all(&api::socket(&self.cache_dir))? {
+            if self.json {
+                writeln!(out, "{}", serde_json::to_string(&mount)?)?;
+            } else {
+                let (at, image) = (mount.at.display(), &mount.image);
+                writeln!(out, "{at}\t{image}\t{} bytes fetched", mount.fetched)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! Which of the two ways an image is mounted.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::erofs;
+use crate::erofs::devices::Devices;
+use crate::fuse::readers::Readers;
+use crate::fuse::session::{self, Mounted};
+use crate::fuse::tree::ImageTree;
+use crate::open::Opened;
+
+/// The way into the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// EROFS if the kernel mounts it from files, otherwise FUSE
+    Auto,
+    /// The tree is served through FUSE: everywhere
+    Fuse,
+    /// The kernel reads the tree itself, and asks for missing pages of blobs (Linux 6.12)
+    Erofs,
+}
+
+/// Mounts an image on the folder `at`, whose reads may wait in `readers`; `name` is what the list of mounts says it is.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn mount(
+    driver: Driver,
+    opened: Opened,
+    readers: &Readers,
+    at: &Path,
+    name: &str,
+) -> io::Result<Mounted> {
+    let Opened { image, bootstrap } = opened;
+    if driver != Driver::Fuse {
+        let devices = Devices::new(Arc::clone(&image), readers.clone());
+        let blobs = image.bootstrap().blobs().len();
+        match erofs::mount::mount(devices, blobs, bootstrap.path(), at) {
+            Err(error) if driver == Driver::Auto && is_unknown(&error) => {
+                tracing::info!(%error, "the kernel mounts no EROFS from files: FUSE it is");
+            }
+            done => return done,
+        }
+    }
+    session::mount(ImageTree::new(image, readers.clone()), at, name)
+}
+
+/// Whether the kernel has no EROFS, wants a block device for it, or an image that it understands.
+fn is_unknown(error: &io::Error) -> bool {
+    let unknown = [Errno::NODEV, Errno::NOTBLK, Errno::NOSYS, Errno::OPNOTSUPP, Errno::INVAL];
+    unknown.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}

@@ -1,0 +1,62 @@
+//! EROFS over the bootstrap and the devices.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use fuser::{BackgroundSession, Config, Session, SessionACL};
+use rustix::fs::CWD;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_fd,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
+};
+
+use super::devices::Devices;
+use crate::fuse::session::{Mounted, THREADS};
+
+/// Mounts the image whose bootstrap is the file `bootstrap` on the folder `at`; it has `blobs` data
+/// blobs.
+///
+/// # Errors
+/// If the kernel does not mount EROFS from files (before 6.12), or refuses.
+pub fn mount(devices: Devices, blobs: usize, bootstrap: &Path, at: &Path) -> io::Result<Mounted> {
+    let (folder, session) = detached(devices)?;
+    let erofs = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let erofs = erofs.as_fd();
+    fsconfig_set_string(erofs, "source", bootstrap)?;
+    for blob in 0..blobs {
+        // A path, because EROFS takes no descriptors; through ours, because it is nowhere else.
+        let path = format!("/proc/self/fd/{}/{blob}", folder.as_raw_fd());
+        fsconfig_set_string(erofs, "device", path)?;
+    }
+    fsconfig_set_flag(erofs, "ro")?;
+    fsconfig_create(erofs)?;
+    let mount = fsmount(erofs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+    move_mount(mount, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    // From here on EROFS alone has the devices open: their mount ends with it.
+    drop(folder);
+    Ok(Mounted::new(session, at))
+}
+
+/// A FUSE mount that is attached nowhere: its folder, and who serves it.
+fn detached(devices: Devices) -> io::Result<(OwnedFd, BackgroundSession)> {
+    let device = File::options().read(true).write(true).open("/dev/fuse")?;
+    let fuse = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let fuse = fuse.as_fd();
+    fsconfig_set_string(fuse, "source", "nydusd-devices")?;
+    fsconfig_set_fd(fuse, "fd", &device)
+        .or_else(|_| fsconfig_set_string(fuse, "fd", device.as_raw_fd().to_string()))?;
+    for (key, value) in [("rootmode", "40000"), ("user_id", "0"), ("group_id", "0")] {
+        fsconfig_set_string(fuse, key, value)?;
+    }
+    fsconfig_set_flag(fuse, "ro")?;
+    fsconfig_create(fuse)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY;
+    let folder = fsmount(fuse, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    let mut config = Config::default();
+    config.n_threads = Some(THREADS);
+    config.clone_fd = true;
+    let session = Session::from_fd(devices, device.into(), SessionACL::All, config)?.spawn()?;
+    Ok((folder, session))
+}

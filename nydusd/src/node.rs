@@ -1,0 +1,180 @@
+//! Many mounts in one process: one chunk cache, one way to dfdaemon, one set of waiting threads.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, bail};
+use image::local::BlobsAt;
+use image::store::{Access, Client};
+use lazy::{ChunkCache, LazyImage};
+use serde::{Deserialize, Serialize};
+use sys::Mapping;
+
+use crate::driver::{self, Driver};
+use crate::fuse::readers::{Readers, WAITING};
+use crate::fuse::session::Mounted;
+use crate::mounts;
+use crate::open::{self, Named, metadata_folder};
+use crate::swarm::Daemon;
+
+/// What is to be mounted, and where.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// The image, as on the command line. Paths are whole.
+    pub image: String,
+    /// Where: a whole path.
+    pub at: PathBuf,
+    /// The way into the kernel.
+    pub driver: Driver,
+    /// With a bootstrap: the folder of its blobs.
+    pub blob_dir: Option<PathBuf>,
+    /// Of several images under one name, which.
+    pub platform: Option<String>,
+    /// Whether plain HTTP is spoken with the registry.
+    pub plain_http: bool,
+    /// Certificate authorities to trust beside the system's.
+    pub ca: Vec<PathBuf>,
+    /// Docker's configuration file.
+    pub docker_config: Option<PathBuf>,
+}
+
+/// One mount, as it is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Told {
+    /// Where.
+    pub at: PathBuf,
+    /// What.
+    pub image: String,
+    /// How many bytes of chunks were fetched for the blobs that it uses, uncompressed.
+    pub fetched: u64,
+    /// How many bytes the chunk cache holds of these blobs.
+    pub held: u64,
+}
+
+#[derive(Debug)]
+struct Served {
+    image: String,
+    mounted: Mounted,
+    lazy: Arc<LazyImage<Mapping>>,
+}
+
+/// The process's mounts.
+#[derive(Debug)]
+pub struct Node {
+    cache: Arc<ChunkCache>,
+    folder: PathBuf,
+    daemon: Arc<Daemon>,
+    readers: Readers,
+    served: Mutex<BTreeMap<PathBuf, Served>>,
+}
+
+impl Node {
+    /// No mounts; chunks are kept in `folder`, `quota` bytes of them, and come by way of the
+    /// dfdaemon that listens on `dfdaemon`.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, or another process uses it.
+    pub fn new(folder: &Path, quota: u64, dfdaemon: &Path) -> anyhow::Result<Self> {
+        let cache = Arc::new(ChunkCache::open(folder, quota)?);
+        Ok(Self {
+            cache,
+            folder: folder.canonicalize()?,
+            daemon: Arc::new(Daemon::new(dfdaemon)?),
+            readers: Readers::new(WAITING),
+            served: Mutex::default(),
+        })
+    }
+
+    /// Mounts what is ordered. Blocks until it is mounted.
+    ///
+    /// # Errors
+    /// If it cannot be.
+    pub fn mount(&self, order: &Order) -> anyhow::Result<()> {
+        let context = || format!("{} cannot be mounted on", order.at.display());
+        let at = mounts::resolve(&order.at).with_context(context)?;
+        self.clear(&at).with_context(context)?;
+        if !at.is_dir() {
+            bail!("{} is no folder", order.at.display());
+        }
+        if let Some(there) = mounts::at(&at)?.filter(mounts::Mount::is_ours) {
+            bail!("{} is mounted on already: {}", order.at.display(), there.source);
+        }
+        let blobs = order.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
+        let platform = order.platform.as_deref().map(str::parse).transpose()?;
+        let named = Named { name: order.image.clone(), blobs, platform };
+        let found = open::find(&named, || client(order))?;
+        let folder = metadata_folder(&self.folder);
+        let opened = open::open(found, &self.daemon, Arc::clone(&self.cache), &folder)?;
+        let lazy = Arc::clone(&opened.image);
+        let mounted = driver::mount(order.driver, opened, &self.readers, &at, &order.image);
+        let mounted = mounted.with_context(context)?;
+        tracing::info!(image = order.image, at = %at.display(), "mounted");
+        let served = Served { image: order.image.clone(), mounted, lazy };
+        self.lock().insert(at, served);
+        Ok(())
+    }
+
+    /// Takes away what a killed process left at `at`. Nobody but this process serves what stands
+    /// over its cache.
+    fn clear(&self, at: &Path) -> io::Result<()> {
+        self.sweep();
+        if self.lock().contains_key(at) {
+            return Ok(());
+        }
+        mounts::clear(at, &self.folder)
+    }
+
+    /// Forgets what was unmounted; how many mounts are left.
+    pub fn sweep(&self) -> usize {
+        let mut served = self.lock();
+        served.retain(|at, served| {
+            let stays = served.mounted.is_served();
+            if !stays {
+                tracing::info!(at = %at.display(), "unmounted");
+            }
+            stays
+        });
+        served.len()
+    }
+
+    /// Unmounts everything; what is in use goes when its last user does.
+    pub fn take_all_away(&self) {
+        for at in self.lock().keys() {
+            if let Err(error) = mounts::take_away(at, true) {
+                tracing::warn!(%error, at = %at.display(), "it cannot be unmounted");
+            }
+        }
+    }
+
+    /// Every mount.
+    #[must_use]
+    pub fn tell(&self) -> Vec<Told> {
+        self.sweep();
+        let told = |(at, served): (&PathBuf, &Served)| {
+            let blobs = served.lazy.stats();
+            Told {
+                at: at.clone(),
+                image: served.image.clone(),
+                fetched: blobs.iter().map(|(_, blob)| blob.fetched_bytes).sum(),
+                held: blobs.iter().map(|(_, blob)| blob.held).sum(),
+            }
+        };
+        self.lock().iter().map(told).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Served>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn client(order: &Order) -> anyhow::Result<Client> {
+    let access = Access {
+        plain_http: order.plain_http,
+        ca: order.ca.clone(),
+        docker_config: order.docker_config.clone(),
+    };
+    Ok(Client::new(access)?)
+}

@@ -1,0 +1,155 @@
+//! Many mounts in one process, and its end.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::same::{Leave, differences};
+use support::trees::{directory, packed};
+use support::{Node, can_mount, done, drivers, nydusd, wait};
+
+/// An image of so many small files in so many folders.
+fn many_files(node: &Node, name: &str, folders: usize, each: usize) -> PathBuf {
+    let tree = node.path(&format!("{name}.tree"));
+    for folder in 0..folders {
+        let folder = tree.join(folder.to_string());
+        fs::create_dir_all(&folder).unwrap();
+        for number in 0..each {
+            fs::write(folder.join(format!("file-{number}")), format!("{name} {number}")).unwrap();
+        }
+    }
+    let layout = node.path(name);
+    packed(&tree, &layout);
+    layout
+}
+
+/// Anonymous memory of a process, in KiB (proc_pid_smaps(5)).
+fn anonymous(pid: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = rollup.lines().find(|line| line.starts_with("Anonymous:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn one_process_has_all_mounts_over_a_cache_and_little_memory() {
+    if !can_mount() {
+        return;
+    }
+    for driver in drivers() {
+        let mut node = Node::new(driver);
+        let (tree, layout) = (node.path("tree"), node.path("layout"));
+        directory(&tree);
+        packed(&tree, &layout);
+        node.mount(&layout, &[]);
+        let large = many_files(&node, "large", 100, 100);
+        let before = anonymous(node.pid());
+        let places: Vec<_> = (0..8).map(|number| node.path(&format!("at-{number}"))).collect();
+        for at in &places {
+            fs::create_dir(at).unwrap();
+            node.mount_too(&large, at);
+            assert_eq!(fs::read_dir(at.join("7")).unwrap().count(), 100);
+            assert_eq!(fs::read(at.join("3/file-4")).unwrap(), b"large 4");
+        }
+        let each = anonymous(node.pid()).saturating_sub(before) / places.len() as u64;
+        assert!(each < 2048, "{driver}: {each} KiB a mount");
+        eprintln!(
+            "{driver}: {each} KiB of anonymous memory for each further mount of 10 000 files"
+        );
+        let told = node.ls();
+        assert_eq!(told.lines().count(), 9, "{told}");
+        assert!(told.contains(places[0].to_str().unwrap()), "{told}");
+        // The first is untouched by all that, and by their end.
+        for at in &places {
+            done(nydusd(&["umount"]).arg(at));
+        }
+        wait(|| node.ls().lines().count() == 1, "their end");
+        assert_eq!(differences(&tree, &node.at(), Leave::default()), Vec::<String>::new());
+        node.umount();
+        assert_eq!(node.ls(), "");
+    }
+}
+
+#[test]
+fn asked_to_end_it_serves_who_is_still_there() {
+    if !can_mount() {
+        return;
+    }
+    for driver in drivers() {
+        let mut node = Node::new(driver);
+        let layout = many_files(&node, "image", 1, 10);
+        node.mount(&layout, &[]);
+        let open = fs::File::open(node.at().join("0/file-3")).unwrap();
+        let mut served = node.served();
+        let pid = Pid::from_child(&served);
+        kill_process(pid, Signal::TERM).unwrap();
+        wait(|| !node.at().join("0").exists(), "the unmount");
+        assert_eq!(std::io::read_to_string(&open).unwrap(), "image 3", "{driver}");
+        assert!(served.try_wait().unwrap().is_none(), "{driver}: it ended before its reader");
+        drop(open);
+        assert!(served.wait().unwrap().success(), "{driver}");
+    }
+}
+
+#[test]
+fn a_mount_that_cannot_be_leaves_the_others_alone() {
+    if !can_mount() {
+        return;
+    }
+    let mut node = Node::new("auto");
+    let layout = many_files(&node, "image", 1, 10);
+    node.mount(&layout, &[]);
+    let refused = |image: &Path, at: &Path| {
+        let mut command = nydusd(&["mount", "--cache-dir"]);
+        let output = command.arg(node.path("cache")).arg(image).arg(at).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(
+        refused(Path::new("oci:/no/such"), &layout.join("index.json")).contains("is no folder")
+    );
+    fs::create_dir(node.path("other")).unwrap();
+    let said = refused(Path::new("oci:/no/such"), &node.path("other"));
+    assert!(said.contains("is no OCI layout"), "{said}");
+    assert_eq!(node.ls().lines().count(), 1);
+    assert_eq!(fs::read(node.at().join("0/file-1")).unwrap(), b"image 1");
+    node.umount();
+}
+
+#[test]
+fn mounting_and_unmounting_leaves_nothing_behind() {
+    if !can_mount() {
+        return;
+    }
+    for driver in drivers() {
+        let mut node = Node::new(driver);
+        let layout = many_files(&node, "image", 2, 10);
+        node.mount(&layout, &[]);
+        let (pid, at) = (node.pid(), node.path("again"));
+        fs::create_dir(&at).unwrap();
+        let facts = || {
+            let count = |what: &str| fs::read_dir(format!("/proc/{pid}/{what}")).unwrap().count();
+            (count("fd"), count("task"))
+        };
+        let once = || {
+            node.mount_too(&layout, &at);
+            assert_eq!(fs::read(at.join("1/file-1")).unwrap(), b"image 1");
+            done(nydusd(&["umount"]).arg(&at));
+            wait(|| node.ls().lines().count() == 1, "the unmount");
+        };
+        once();
+        // Threads that waited for chunks end by themselves.
+        wait(|| facts().1 <= 20, "idle threads' end");
+        let before = facts();
+        for _ in 0..10 {
+            once();
+        }
+        wait(|| facts() <= before, "descriptors and threads");
+        let left = fs::read_dir(node.path("cache/metadata")).unwrap().count();
+        assert!(left <= 1, "{driver}: {left} bootstraps are left");
+        node.umount();
+    }
+}
