@@ -264,11 +264,20 @@ async fn a_disk_that_others_fill_is_served_from_and_comes_back() -> anyhow::Resu
     Ok(())
 }
 
-/// Fills the file system to its last byte.
+/// Fills the file system to its last byte, until it stays so: what was removed before may be given
+/// back late.
 fn fill(path: &std::path::Path) -> anyhow::Result<std::path::PathBuf> {
     use std::io::Write;
     let mut file = std::fs::File::create(path)?;
     let part = vec![1; 4096];
-    while file.write_all(&part).is_ok() {}
+    let mut refused = 0;
+    while refused < 50 {
+        if file.write_all(&part).is_ok() {
+            refused = 0;
+        } else {
+            refused += 1;
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
     Ok(path.to_owned())
 }

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,6 +38,20 @@ impl Small {
 impl Drop for Small {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Fills the disk until it stays full: what was written and removed before may be given back late.
+fn fill(filler: &Path) {
+    let mut file = std::fs::File::create(filler).unwrap();
+    let mut refused = 0;
+    while refused < 50 {
+        if file.write_all(&[1; 4096]).is_ok() {
+            refused = 0;
+        } else {
+            refused += 1;
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
     }
 }
 
@@ -117,7 +132,7 @@ fn the_index_survives_a_disk_that_filled_under_it() {
     store.flush().unwrap();
     // The disk is full and only the index notices.
     let filler = small.0.join("filler");
-    let _ = std::fs::write(&filler, vec![1; 16 << 20]);
+    fill(&filler);
     for number in 0..2000_u32 {
         let _ = store.put_grant(&number.to_be_bytes(), &[7; 1000], u64::MAX);
     }
@@ -207,9 +222,7 @@ fn a_store_on_a_disk_that_takes_nothing_opens_serves_and_forgets_no_pin() {
         }
         let filler = small.0.join("filler");
         if how == "full" {
-            use std::io::Write;
-            let mut file = std::fs::File::create(&filler).unwrap();
-            while file.write_all(&[1; 4096]).is_ok() {}
+            fill(&filler);
         } else {
             assert!(small.remount("ro"));
         }
