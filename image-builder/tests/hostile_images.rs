@@ -112,7 +112,7 @@ fn flipped_bits_of_the_metadata_are_found_by_the_root() {
         }
         // What is harmless are the tar's own headers, padding, and what only a kernel reads.
         println!("{format:?}: {} found, {} harmless", fates[0], fates[1]);
-        assert!(fates[0] > fates[1], "{fates:?}");
+        assert!(fates[0] > 1000, "{fates:?}");
     }
 }
 
