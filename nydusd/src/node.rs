@@ -68,6 +68,8 @@ pub struct Node {
     folder: PathBuf,
     daemon: Arc<Daemon>,
     readers: Readers,
+    /// One for each way to reach registries: it has threads of its own.
+    clients: Mutex<Vec<(Access, Client)>>,
     served: Mutex<BTreeMap<PathBuf, Served>>,
 }
 
@@ -84,6 +86,7 @@ impl Node {
             folder: folder.canonicalize()?,
             daemon: Arc::new(Daemon::new(dfdaemon)?),
             readers: Readers::new(WAITING),
+            clients: Mutex::default(),
             served: Mutex::default(),
         })
     }
@@ -105,7 +108,7 @@ impl Node {
         let blobs = order.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
         let platform = order.platform.as_deref().map(str::parse).transpose()?;
         let named = Named { name: order.image.clone(), blobs, platform };
-        let found = open::find(&named, || client(order))?;
+        let found = open::find(&named, || self.client(order))?;
         let folder = metadata_folder(&self.folder);
         let opened = open::open(found, &self.daemon, Arc::clone(&self.cache), &folder)?;
         let lazy = Arc::clone(&opened.image);
@@ -165,16 +168,22 @@ impl Node {
         self.lock().iter().map(told).collect()
     }
 
+    fn client(&self, order: &Order) -> anyhow::Result<Client> {
+        let access = Access {
+            plain_http: order.plain_http,
+            ca: order.ca.clone(),
+            docker_config: order.docker_config.clone(),
+        };
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(there, _)| *there == access) {
+            return Ok(client.clone());
+        }
+        let client = Client::new(access.clone())?;
+        clients.push((access, client.clone()));
+        Ok(client)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Served>> {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn client(order: &Order) -> anyhow::Result<Client> {
-    let access = Access {
-        plain_http: order.plain_http,
-        ca: order.ca.clone(),
-        docker_config: order.docker_config.clone(),
-    };
-    Ok(Client::new(access)?)
 }

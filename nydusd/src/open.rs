@@ -1,10 +1,12 @@
 //! What a command line names becomes an image whose files can be read.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use bytes::Bytes;
 use content::Digest;
 use image::Parts;
 use image::choose::{Want, choose};
@@ -99,6 +101,10 @@ pub fn open(
     let around = bootstrap.blobs().iter().any(|blob| blob.id == BlobId::Inline);
     let around = around.then(|| Digest::of(&bytes));
     drop(bytes);
+    let infos = metas.iter().map(|(blob, bytes)| Ok((*blob, mapped(bytes, folder)?)));
+    let infos: HashMap<Digest, Bytes> =
+        infos.collect::<std::io::Result<_>>().context("what is known of a blob cannot be kept")?;
+    drop(metas);
     let blobs: Arc<dyn image::bytes::Blobs> = Arc::from(blobs);
     let image = LazyImage::new(bootstrap, cache, |blob: &Blob| BlobFrom {
         key: match blob.id {
@@ -115,8 +121,9 @@ pub fn open(
             }
         },
         info: match blob.id {
-            BlobId::Digest(digest) => metas.get(&digest).cloned(),
-            BlobId::Inline => None,
+            // Only chunks in batches are looked for in it.
+            BlobId::Digest(digest) if blob.has_batches() => infos.get(&digest).cloned(),
+            _ => None,
         },
     });
     Ok(Opened { image: Arc::new(image), bootstrap: kept })
@@ -128,6 +135,16 @@ fn keep(bytes: &[u8], folder: &Path) -> std::io::Result<NamedTempFile> {
     let mut file = tempfile::Builder::new().suffix(mounts::BOOTSTRAP).tempfile_in(folder)?;
     file.write_all(bytes)?;
     Ok(file)
+}
+
+/// The same bytes in a mapped file without a name.
+fn mapped(bytes: &[u8], folder: &Path) -> std::io::Result<Bytes> {
+    if bytes.is_empty() {
+        return Ok(Bytes::new());
+    }
+    let mut file = tempfile::tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    Ok(Bytes::from_owner(Mapping::of(&file, 0..bytes.len() as u64)?))
 }
 
 /// Where a bootstrap's copy goes beside the chunk cache.

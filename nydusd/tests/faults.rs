@@ -188,3 +188,43 @@ fn many(driver: &'static str) {
     });
     node.umount();
 }
+
+#[test]
+fn a_full_disk_ends_keeping_and_not_reading() {
+    if can_mount() {
+        drivers().into_iter().for_each(full);
+    }
+}
+
+fn full(driver: &'static str) {
+    let mut node = Node::new(driver);
+    let (tree, layout) = (node.path("tree"), node.path("layout"));
+    directory(&tree);
+    packed(&tree, &layout);
+    fs::create_dir(node.path("cache")).unwrap();
+    let disk = Disk::new(&node.path("cache"), "size=3m");
+    node.mount(&layout, &[]);
+    for _ in 0..2 {
+        assert_eq!(same_or_error(&tree, &node.at()), 0, "{driver}");
+        node.forget_pages();
+    }
+    node.umount();
+    drop(disk);
+}
+
+/// A file system in memory.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn new(at: &Path, options: &str) -> Self {
+        let mut command = std::process::Command::new("mount");
+        support::done(command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at));
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}

@@ -38,7 +38,7 @@ fn read_chunks(built: &Built, bootstrap: &Bootstrap<&[u8]>) {
     let end = begin + usize::try_from(blob.ci.compressed_size).unwrap() + 4096;
     let info = CompressionInfo::from_blob(blob, &built.blob[begin..end]).unwrap();
     let file = &built.finished.as_ref().unwrap().meta_file;
-    let same = CompressionInfo::from_file(blob, file).unwrap();
+    let same = CompressionInfo::from_file(blob, &bytes::Bytes::copy_from_slice(file)).unwrap();
     let mut decoder = Decoder::new();
     for row in (0..).take(bootstrap.chunk_count()) {
         let chunk = bootstrap.chunk(row).unwrap();

@@ -70,8 +70,12 @@ impl LogConfig {
 
 /// Sends this process's logs to stderr. Call it once, in `main`.
 pub fn init(config: &LogConfig) -> Result<(), LogError> {
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(config.filter()?).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(config.filter()?)
+        .with_writer(std::io::stderr)
+        // A line that cannot be written (to a file on a full disk, a pipe that nobody reads) is lost.
+        // Saying so on the same stderr would panic, in whatever thread had something to say.
+        .log_internal_errors(false);
     let done = match config.format {
         Format::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         Format::Json => builder.json().flatten_event(true).try_init(),

@@ -122,7 +122,7 @@ pub(crate) fn open(store: &dyn Store, manifest: &Manifest) -> Opened {
             assert_eq!(blob.id.to_string(), layer.digest.to_string());
             let meta = &members[&format!("image/{}.blob.meta", layer.digest.to_hex())];
             let bytes = store.whole_blob(layer, 1 << 30).unwrap();
-            (bytes, CompressionInfo::from_file(blob, meta).unwrap())
+            (bytes, CompressionInfo::from_file(blob, &Bytes::copy_from_slice(meta)).unwrap())
         })
         .collect();
     let read = |_, content: Content| Ok::<_, ()>(content_of(&image, &blobs, &content));

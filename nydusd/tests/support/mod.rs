@@ -134,7 +134,11 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = rustix::mount::unmount(self.at(), rustix::mount::UnmountFlags::DETACH);
+        for mount in nydusd::mounts::all().unwrap_or_default().iter().rev() {
+            if mount.is_ours() && mount.at.starts_with(self.folder.path()) {
+                let _ = rustix::mount::unmount(&mount.at, rustix::mount::UnmountFlags::DETACH);
+            }
+        }
         if let Some(mut served) = self.served.take() {
             let _ = served.kill();
             let _ = served.wait();

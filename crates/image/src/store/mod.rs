@@ -180,7 +180,7 @@ impl dyn Store + '_ {
 }
 
 /// How registries are reached.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Access {
     /// Whether plain HTTP is spoken with every registry.
     pub plain_http: bool,

@@ -5,6 +5,7 @@
 
 mod entry;
 
+use bytes::Bytes;
 use zerocopy::byteorder::little_endian::{U32, U64};
 
 use crate::algorithm::Compressor;
@@ -57,8 +58,8 @@ pub enum Location {
 /// The compression info of one blob.
 #[derive(Clone, Debug)]
 pub struct CompressionInfo {
-    /// Entries and batches, decompressed.
-    table: Vec<u8>,
+    /// Entries and batches, decompressed. Of a file that somebody mapped, it is a part.
+    table: Bytes,
     v2: bool,
     entries: u32,
     batches_at: u64,
@@ -81,7 +82,7 @@ impl CompressionInfo {
         let size = blob.ci.uncompressed_size;
         let table = decompress_section(blob.ci.compressor, table, size)
             .map_err(|error| RafsError::Section { what, error })?;
-        Self::new(blob, header, table)
+        Self::new(blob, header, table.into())
     }
 
     /// From a file that has the table decompressed, padded to whole blocks, and the header behind
@@ -89,7 +90,7 @@ impl CompressionInfo {
     ///
     /// # Errors
     /// If the header is not this blob's.
-    pub fn from_file(blob: &Blob, file: &[u8]) -> Result<Self, RafsError> {
+    pub fn from_file(blob: &Blob, file: &Bytes) -> Result<Self, RafsError> {
         let what = "compression info";
         let table = part(file, 0, blob.ci.uncompressed_size, what)?;
         let at = (file.len() as u64).saturating_sub(HEADER_SIZE);
@@ -97,10 +98,10 @@ impl CompressionInfo {
         if blob.ci.uncompressed_size.checked_next_multiple_of(BLOCK) != Some(at) {
             return Err(RafsError::corrupt(what, at, "the file has another length"));
         }
-        Self::new(blob, header, table.to_vec())
+        Self::new(blob, header, file.slice_ref(table))
     }
 
-    fn new(blob: &Blob, header: &Header, table: Vec<u8>) -> Result<Self, RafsError> {
+    fn new(blob: &Blob, header: &Header, table: Bytes) -> Result<Self, RafsError> {
         let bad = |why| RafsError::corrupt("compression info header", 0, why);
         if header.magic.get() != MAGIC || header.magic2.get() != MAGIC {
             return Err(bad("it has no magic"));

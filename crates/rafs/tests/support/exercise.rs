@@ -58,7 +58,7 @@ pub fn blob(bootstrap: &[u8], blob: &[u8]) {
     let Some(stored) = usize::try_from(known.ci.offset).ok().and_then(|at| blob.get(at..)) else {
         return;
     };
-    let _ = CompressionInfo::from_file(known, stored);
+    let _ = CompressionInfo::from_file(known, &bytes::Bytes::copy_from_slice(stored));
     let Ok(info) = CompressionInfo::from_blob(known, stored) else { return };
     let mut decoder = Decoder::new();
     for row in (0..).take(bootstrap.chunk_count()) {
