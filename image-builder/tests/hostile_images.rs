@@ -6,6 +6,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use content::{BlobHasher, Digest};
@@ -16,6 +17,7 @@ use image_builder::opened::store::{Chunked, Reach, open};
 use image_builder::opened::{OpenError, Opened};
 use image_builder::store::Store;
 use rafs::Blob;
+use rafs::ci::Location;
 
 use support::memory::Memory;
 use support::repack::{Root, bootstrap_layer, bootstrap_tar, data_blob, formats, small, with_tar};
@@ -74,12 +76,24 @@ fn fate(good: &Opened, image: &Memory) -> Fate {
     assert_eq!(good.hashes(), found.opened.hashes(), "another tree");
     assert_eq!(was.chunks, is.chunks, "other chunks");
     // Bits of a blob's features in the upper half are for those who know them, and how a blob is
-    // compressed of which no chunk is says nothing: the bytes are compared all the same.
-    let read = |blob: &Blob| (blob.id, blob.chunks, blob.compressed_size, blob.ci);
-    let read = |blobs: &[Blob]| blobs.iter().map(read).collect::<Vec<_>>();
-    assert_eq!(read(&was.blobs), read(&is.blobs), "other blobs");
+    // compressed of which nothing is says nothing.
+    let read =
+        |of: &Opened| (0..).zip(&of.image().blobs).map(|(n, b)| said(of, n, b)).collect::<Vec<_>>();
+    assert_eq!(read(good), read(&found.opened), "other blobs");
     assert_eq!(contents(good), contents(&found.opened), "other bytes");
     Fate::Harmless
+}
+
+/// What an image says of one of its blobs, and is to be believed in.
+fn said(of: &Opened, number: u8, blob: &Blob) -> impl PartialEq + Debug + use<> {
+    let compressed = of.image().chunks.iter().filter(|chunk| chunk.blob == number).any(|chunk| {
+        match of.info_of(number).unwrap().locate(chunk).unwrap() {
+            Location::Alone { size, .. } => size != chunk.uncompressed_size,
+            Location::Batched { batch, .. } => batch.compressed_size != batch.uncompressed_size,
+        }
+    });
+    let compressor = compressed.then_some(blob.compressor);
+    (blob.id, blob.chunks, blob.compressed_size, blob.ci, compressor)
 }
 
 /// Which bits are flipped: all of a byte that stands near others, one of those between zeros,
@@ -112,7 +126,9 @@ fn flipped_bits_of_the_metadata_are_found_by_the_root() {
         }
         // What is harmless are the tar's own headers, padding, and what only a kernel reads.
         println!("{format:?}: {} found, {} harmless", fates[0], fates[1]);
-        assert!(fates[0] > 1000, "{fates:?}");
+        // The soak flips every bit of the padding too, of which there is more than of the rest.
+        let enough = if cfg!(feature = "soak") { 1000 } else { fates[1] };
+        assert!(fates[0] > enough, "{fates:?}");
     }
 }
 
