@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
+use image::causes;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use web::{Limits, converse};
@@ -76,7 +77,7 @@ async fn answer(request: Request<Incoming>, node: Arc<Node>) -> Response<Full<By
             match done.await.map_err(anyhow::Error::from).and_then(|done| done) {
                 Ok(()) => status(StatusCode::NO_CONTENT),
                 Err(error) => {
-                    let told = serde_json::json!({ "error": crate::cli::chain(&error) });
+                    let told = serde_json::json!({ "error": causes(error.as_ref()) });
                     json(StatusCode::BAD_REQUEST, &told)
                 }
             }

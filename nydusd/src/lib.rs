@@ -21,6 +21,7 @@ pub mod cli;
 pub mod driver;
 pub mod erofs;
 pub mod fuse;
+mod lock;
 pub mod mounts;
 pub mod node;
 pub mod open;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, bail};
 use image::local::BlobsAt;
@@ -15,6 +15,7 @@ use sys::Mapping;
 use crate::driver::{self, Driver};
 use crate::fuse::readers::{Readers, WAITING};
 use crate::fuse::session::Mounted;
+use crate::lock::lock;
 use crate::mounts;
 use crate::open::{self, Named, metadata_folder};
 use crate::swarm::Daemon;
@@ -116,7 +117,7 @@ impl Node {
         let mounted = mounted.with_context(context)?;
         tracing::info!(image = order.image, at = %at.display(), "mounted");
         let served = Served { image: order.image.clone(), mounted, lazy };
-        self.lock().insert(at, served);
+        lock(&self.served).insert(at, served);
         Ok(())
     }
 
@@ -124,7 +125,7 @@ impl Node {
     /// over its cache.
     fn clear(&self, at: &Path) -> io::Result<()> {
         self.sweep();
-        if self.lock().contains_key(at) {
+        if lock(&self.served).contains_key(at) {
             return Ok(());
         }
         mounts::clear(at, &self.folder)
@@ -132,7 +133,7 @@ impl Node {
 
     /// Forgets what was unmounted; how many mounts are left.
     pub fn sweep(&self) -> usize {
-        let mut served = self.lock();
+        let mut served = lock(&self.served);
         served.retain(|at, served| {
             let stays = served.mounted.is_served();
             if !stays {
@@ -145,7 +146,7 @@ impl Node {
 
     /// Unmounts everything; what is in use goes when its last user does.
     pub fn take_all_away(&self) {
-        for at in self.lock().keys() {
+        for at in lock(&self.served).keys() {
             if let Err(error) = mounts::take_away(at, true) {
                 tracing::warn!(%error, at = %at.display(), "it cannot be unmounted");
             }
@@ -165,7 +166,7 @@ impl Node {
                 held: blobs.iter().map(|(_, blob)| blob.held).sum(),
             }
         };
-        self.lock().iter().map(told).collect()
+        lock(&self.served).iter().map(told).collect()
     }
 
     fn client(&self, order: &Order) -> anyhow::Result<Client> {
@@ -174,16 +175,12 @@ impl Node {
             ca: order.ca.clone(),
             docker_config: order.docker_config.clone(),
         };
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = lock(&self.clients);
         if let Some((_, client)) = clients.iter().find(|(there, _)| *there == access) {
             return Ok(client.clone());
         }
         let client = Client::new(access.clone())?;
         clients.push((access, client.clone()));
         Ok(client)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Served>> {
-        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

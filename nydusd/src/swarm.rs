@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,8 @@ use lazy::{Source, Urgency};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use url::form_urlencoded::Serializer;
+
+use crate::lock::lock;
 
 /// What dfdaemon has not given after so long is asked of the registry.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -51,7 +53,7 @@ impl Daemon {
     }
 
     async fn ask(&self, target: &str, offset: u64, length: u64) -> io::Result<Bytes> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = lock(&self.idle).pop();
         if let Some(connection) = idle.filter(SendRequest::is_ready) {
             // It may have been closed meanwhile: then a new one is tried.
             if let Ok(bytes) = self.ask_on(connection, target, offset, length).await {
@@ -89,7 +91,7 @@ impl Daemon {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
         }
         if connection.ready().await.is_ok() {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut idle = lock(&self.idle);
             if idle.len() < IDLE {
                 idle.push(connection);
             }

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bytes;
+mod causes;
 pub mod choose;
 pub mod chunked;
 mod error;
@@ -22,5 +23,6 @@ pub mod place;
 pub mod store;
 
 pub use ::registry;
+pub use causes::causes;
 pub use error::OpenError;
 pub use parts::Parts;

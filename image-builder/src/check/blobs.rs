@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use content::{BlobHasher, Digest};
+use image::causes;
 use rafs::ondisk::blob::features;
 use rafs::section::Section;
 use rafs::{Blob, BlobId, ChunkDigest, ChunkInfo};
@@ -68,7 +69,7 @@ pub(super) fn check(
     let info = match opened.info_of(number) {
         Ok(info) => Arc::clone(info),
         Err(error) if error.is_fault() => {
-            let why = chain(&error);
+            let why = causes(&error);
             findings.problems.push(Problem::Blob { blob: id, why });
             return Ok(());
         }
@@ -233,15 +234,4 @@ fn open(opened: &Opened, reader: &mut ChunkReader<'_>, job: &Job, found: &mut Fo
 /// Why, without what: the problem names that itself.
 fn cause(error: &OpenError) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-/// An error with its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut at = error.source();
-    while let Some(cause) = at {
-        said = format!("{said}: {cause}");
-        at = cause.source();
-    }
-    said
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use content::Digest;
+use image::causes;
 use rafs::BlobId;
 use serde::Deserialize;
 
@@ -41,7 +42,7 @@ pub fn check(chunked: &Chunked) -> Result<Vec<Problem>, OpenError> {
     match config(chunked, manifest) {
         Ok(Some(wrong)) => problems.push(wrong),
         Ok(None) => {}
-        Err(error) if error.is_fault() => problems.push(super::blobs::chain(&error)),
+        Err(error) if error.is_fault() => problems.push(causes(&error)),
         Err(error) => return Err(error),
     }
     Ok(problems.into_iter().map(Problem::Image).collect())

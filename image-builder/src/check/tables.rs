@@ -1,5 +1,6 @@
 //! What a data blob says of itself: its compression info, its digests, its table of contents.
 
+use image::causes;
 use rafs::ondisk::blob::features;
 use rafs::section::{Section, SectionName, TOC_TAIL, Toc, TocEntry};
 use rafs::{Blob, ChunkDigest, CompressionInfo};
@@ -7,7 +8,6 @@ use rafs::{Blob, ChunkDigest, CompressionInfo};
 use crate::opened::{OpenError, Opened, ReadAt};
 
 use super::Problem;
-use super::blobs::chain;
 
 /// What was found in one blob's tables.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ fn fault(
     let why = match result {
         Ok(None) => return Ok(()),
         Ok(Some(why)) => why.to_owned(),
-        Err(error) if error.is_fault() => chain(&error),
+        Err(error) if error.is_fault() => causes(&error),
         Err(error) => return Err(error),
     };
     found.problems.push(Problem::Blob { blob: blob.id, why });

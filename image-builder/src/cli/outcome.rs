@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use image::causes;
+
 /// How a command ended that did not fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -29,32 +31,7 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
         cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
     };
     if !error.chain().any(pipe) {
-        eprintln!("image-builder: {}", chain(error));
+        eprintln!("image-builder: {}", causes(error.as_ref()));
     }
     ExitCode::FAILURE
-}
-
-/// An error with its causes, each once: some say those of their own.
-fn chain(error: &anyhow::Error) -> String {
-    let mut said = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if said.is_empty() {
-            said = cause;
-        } else if !said.ends_with(&cause) {
-            said = format!("{said}: {cause}");
-        }
-    }
-    said
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn causes_are_said_once() {
-        let cause = io::Error::other("no room");
-        let wrapped = anyhow::Error::new(layer::WriteError::Io(cause)).context("it is not done");
-        assert_eq!(chain(&wrapped), "it is not done: the tar cannot be written: no room");
-    }
 }

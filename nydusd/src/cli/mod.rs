@@ -10,8 +10,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use outcome::chain;
-
 /// Mounts chunked images (Nydus RAFS v6) before they have arrived: files are fetched, verified and
 /// kept as they are read.
 #[derive(Debug, Parser)]

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo, InitFlags,
@@ -13,17 +13,11 @@ use fuser::{
 use lazy::{LazyImage, Of};
 use sys::Mapping;
 
-use crate::fuse::answer_read;
 use crate::fuse::readers::Readers;
-
-/// Blobs never change.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+use crate::fuse::{BACKGROUND, FOREVER, answer_read};
 
 /// Files' numbers begin behind the root's.
 const FIRST: u64 = 2;
-
-/// So many reads may be on their way that nobody waits for yet (readahead).
-const BACKGROUND: u16 = 64;
 
 /// The folder.
 #[derive(Debug)]

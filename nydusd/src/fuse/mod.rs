@@ -12,6 +12,8 @@
 //! - [`tree`](mod@tree): the questions;
 //! - [`session`]: how it is mounted.
 
+use std::time::Duration;
+
 pub mod attributes;
 pub mod numbers;
 mod read;
@@ -20,3 +22,9 @@ pub mod session;
 pub mod tree;
 
 pub(crate) use read::answer_read;
+
+/// An image never changes: what the kernel knows of it stays true. Ten years.
+pub(crate) const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// So many reads may be on their way that nobody waits for yet (readahead).
+pub(crate) const BACKGROUND: u16 = 64;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fuser::{Errno, ReplyData};
+use image::causes;
 use lazy::{LazyImage, Of, ReadError};
 use sys::Mapping;
 
@@ -33,15 +34,6 @@ pub(crate) fn answer_read(
 
 /// Says in the log what the reader is told only as an I/O error.
 pub(crate) fn failed(error: &ReadError) -> Errno {
-    let mut causes = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    if let ReadError::Fetch(fetch) = error {
-        cause = std::error::Error::source(&**fetch);
-    }
-    while let Some(error) = cause {
-        causes = format!("{causes}: {error}");
-        cause = error.source();
-    }
-    tracing::warn!(error = causes, "a read failed");
+    tracing::warn!(error = causes(error), "a read failed");
     Errno::EIO
 }

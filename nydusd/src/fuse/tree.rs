@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fuser::{
     Errno, FileHandle, Filesystem, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
@@ -22,15 +21,10 @@ use super::attributes::{attributes, kind, nothing};
 use super::numbers::Numbers;
 use super::read::{answer_read, failed};
 use super::readers::Readers;
-
-/// An image never changes: what the kernel knows of it stays true. Ten years.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+use super::{BACKGROUND, FOREVER};
 
 /// Inodes are not reused, so one generation does.
 const GENERATION: Generation = Generation(0);
-
-/// So many reads may be on their way that nobody waits for yet (readahead).
-const BACKGROUND: u16 = 64;
 
 /// The tree of one image.
 #[derive(Debug)]
