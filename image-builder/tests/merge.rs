@@ -84,14 +84,9 @@ fn layers_that_were_cut_differently_are_refused() {
     assert!(matches!(merge(vec![bad]), Err(MergeError::Read { .. })));
 }
 
-/// The samples lie beside the checkout, where there are any.
 #[test]
 fn what_nydus_image_made_merges_to_itself() {
-    let samples = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples");
-    if !samples.is_dir() {
-        eprintln!("no samples beside the checkout: nothing was merged");
-        return;
-    }
+    let Some(samples) = testbed::samples() else { return };
     for sample in ["zstd-blake3", "zstd-sha256-toc", "lz4-sha256", "zstd-batch-blake3"] {
         let bytes = std::fs::read(samples.join(sample).join("bootstrap")).unwrap();
         let own = Bootstrap::parse(bytes.clone()).unwrap().image().unwrap();
@@ -180,14 +175,9 @@ fn bootstraps_that_lie_in_their_blobs_become_one() {
     assert!(merge(vec![Source { name, bytes: bad }]).is_err());
 }
 
-/// The sample lies beside the checkout, where there are any.
 #[test]
 fn what_nydus_image_puts_into_a_blob_merges_to_itself() {
-    let samples = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples");
-    if !samples.is_dir() {
-        eprintln!("SKIPPED: no samples beside the checkout");
-        return;
-    }
+    let Some(samples) = testbed::samples() else { return };
     let folder = tempfile::tempdir().unwrap();
     let blob = fs::read_dir(samples.join("tar-inline-toc/blobs")).unwrap().next().unwrap().unwrap();
     let blobs = folder.path().join("blobs");

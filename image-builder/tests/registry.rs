@@ -115,8 +115,11 @@ async fn what_another_repository_has_is_mounted_and_not_sent_again() {
     let json =
         |output: Output| -> serde_json::Value { serde_json::from_slice(&output.stdout).unwrap() };
     json(builder(&["convert", &v2, &b, "--chunk-dict", &a, "--json"], at));
-    let raw = ["inspect", "--raw", "--tls-verify=false", &format!("docker://{b}")];
-    let manifest = json(Command::new("skopeo").args(raw).output().unwrap());
+    let raw = |name: &str| {
+        let asked = ["inspect", "--raw", "--tls-verify=false", &format!("docker://{name}")];
+        json(Command::new("skopeo").args(asked).output().unwrap())
+    };
+    let manifest = raw(&b);
     let sizes: Vec<_> = manifest["layers"]
         .as_array()
         .unwrap()
@@ -131,10 +134,6 @@ async fn what_another_repository_has_is_mounted_and_not_sent_again() {
     let (d, ordinary) = (image("d"), format!("{}/demo/d", registry.host()));
     builder(&["convert", &v1, &d, "--referrer", "--build-cache-tag", "cache"], at);
     builder(&["convert", &v1, &d, "--referrer", "--build-cache-tag", "cache"], at);
-    let raw = |name: &str| {
-        let asked = ["inspect", "--raw", "--tls-verify=false", &format!("docker://{name}")];
-        json(Command::new("skopeo").args(asked).output().unwrap())
-    };
     let subject = raw(&d)["subject"]["digest"].as_str().unwrap().to_owned();
     let referrers = raw(&format!("{ordinary}:{}", subject.replace(':', "-")));
     let listed = referrers["manifests"].as_array().unwrap();

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::io::Errno;
-use support::trees::{directory, only_blob, packed, samples, text};
+use support::trees::{directory, only_blob, packed};
 use support::{Node, can_mount, drivers};
+use testbed::{samples, text};
 
 /// Every regular file under `at`, relative to it.
 fn files(at: &Path) -> Vec<PathBuf> {

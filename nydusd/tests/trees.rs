@@ -10,8 +10,9 @@ use std::path::Path;
 use std::process::Command;
 
 use support::same::{Leave, differences, refusals};
-use support::trees::{SAMPLES, directory, mountable, original, packed, samples};
+use support::trees::{directory, mountable, original, packed};
 use support::{Node, can_mount, done, drivers};
+use testbed::{SAMPLES, samples};
 
 /// No more than anybody reads.
 fn few(mut told: Vec<String>) -> Vec<String> {

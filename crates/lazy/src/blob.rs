@@ -13,7 +13,7 @@ use crate::flight::Flights;
 use crate::ledger::{self, Ledger, Print};
 use crate::lock::lock;
 use crate::parts::Part;
-use crate::room::{Room, Segment};
+use crate::room::{Room, Segment, run};
 
 /// A chunk, or why nobody has it.
 pub type Fetched = Result<VerifiedChunk, Arc<FetchError>>;
@@ -135,8 +135,7 @@ impl CachedBlob {
     pub fn evict(&self, segment: Segment) {
         let free = lock(&self.ledger).forget(segment.blocks());
         for blocks in free {
-            let small = |block: u64| u32::try_from(block).unwrap_or(u32::MAX);
-            if let Err(error) = self.file.drop_run(small(blocks.start)..small(blocks.end)) {
+            if let Err(error) = self.file.drop_run(run(&blocks)) {
                 self.refused(&error, "drop from");
             }
             self.account(&blocks);

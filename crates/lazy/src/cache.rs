@@ -21,7 +21,7 @@ use sparse::{SparseError, SparseFile};
 use crate::blob::CachedBlob;
 use crate::error::CacheError;
 use crate::lock::lock;
-use crate::room::{Room, Segment};
+use crate::room::{Room, Segment, run};
 
 /// The part of a blob that can be kept, uncompressed, in bytes: its map takes 2 MiB. What lies
 /// beyond is fetched whenever it is read. An image may say of itself that it is larger than any
@@ -125,9 +125,7 @@ impl ChunkCache {
     fn evict_unused(&self, segment: Segment) {
         let path = self.blobs.join(segment.blob.to_string());
         let evicted = SparseFile::open(&path).and_then(|file| {
-            let blocks = segment.blocks();
-            let small = |block: u64| u32::try_from(block).unwrap_or(u32::MAX);
-            file.drop_run(small(blocks.start)..small(blocks.end))?;
+            file.drop_run(run(&segment.blocks()))?;
             if file.held() == 0 { file.delete() } else { Ok(()) }
         });
         if let Err(error) = evicted {

@@ -45,10 +45,14 @@ impl Segment {
     /// How many bytes of it `file` holds.
     #[must_use]
     pub fn held(&self, file: &SparseFile) -> u64 {
-        let blocks = self.blocks();
-        let small = |block: u64| u32::try_from(block).unwrap_or(u32::MAX);
-        (file.count(small(blocks.start)..small(blocks.end)) as u64).saturating_mul(BLOCK)
+        (file.count(run(&self.blocks())) as u64).saturating_mul(BLOCK)
     }
+}
+
+/// Blocks as a cache file counts them: it has fewer than 2³².
+pub(crate) fn run(blocks: &Range<u64>) -> Range<u32> {
+    let small = |block: u64| u32::try_from(block).unwrap_or(u32::MAX);
+    small(blocks.start)..small(blocks.end)
 }
 
 /// The account of all segments of a node.

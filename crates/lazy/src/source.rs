@@ -32,13 +32,3 @@ pub trait Source: Send + Sync + Debug {
         self.read(offset, length, urgency)
     }
 }
-
-/// Nobody: every read fails.
-#[derive(Clone, Copy, Debug)]
-pub struct Nobody;
-
-impl Source for Nobody {
-    fn read(&self, _: u64, _: u64, _: Urgency) -> io::Result<Bytes> {
-        Err(io::Error::new(io::ErrorKind::NotFound, "nobody has this blob"))
-    }
-}

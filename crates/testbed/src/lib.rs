@@ -29,8 +29,10 @@ pub mod podman;
 pub mod ports;
 pub mod process;
 pub mod registry;
+mod samples;
 pub mod scripted;
 pub mod spot;
+mod text;
 pub mod tool;
 pub mod web;
 
@@ -42,5 +44,7 @@ pub use image::Image;
 pub use nginx::Nginx;
 pub use podman::Podman;
 pub use registry::DockerRegistry;
+pub use samples::{SAMPLES, samples};
 pub use scripted::Scripted;
 pub use spot::Spot;
+pub use text::text;

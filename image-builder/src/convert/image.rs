@@ -15,7 +15,7 @@ use super::error::ConvertError;
 use super::layer::{self, Converted, Shared};
 use super::progress::Progress;
 use crate::oci::{Descriptor, Manifest, annotation, media_type};
-use crate::store::Store;
+use crate::store::{NewBlob, Store};
 
 /// A config is text; this is a hundred times the longest that was seen.
 pub(crate) const CONFIG_LIMIT: u64 = 16 << 20;
@@ -128,12 +128,11 @@ impl Work<'_> {
     }
 
     fn put_bytes(&self, bytes: &[u8]) -> Result<Descriptor, ConvertError> {
-        let mut spool = self.shared.spool.file()?;
-        spool.append(&mut vec![bytes::Bytes::copy_from_slice(bytes)])?;
-        let kind = if self.docker { media_type::DOCKER_CONFIG } else { media_type::OCI_CONFIG };
-        let descriptor = Descriptor::of(kind, bytes);
-        let (digest, length) = (descriptor.digest, descriptor.size);
-        self.target.put_blob(&crate::store::NewBlob { digest, length, file: spool.done() })?;
+        let descriptor = Descriptor::of(
+            if self.docker { media_type::DOCKER_CONFIG } else { media_type::OCI_CONFIG },
+            bytes,
+        );
+        self.target.put_blob(&NewBlob::of(bytes).map_err(ConvertError::Spooling)?)?;
         Ok(descriptor)
     }
 

@@ -1,6 +1,7 @@
 //! Layers whose files are of every kind.
 
 use layer::{Member, MemberKind, TarWriter};
+pub(crate) use testbed::text;
 use tree::{Device, Meta, Mode, Time};
 
 /// A tar that is being put together.
@@ -36,19 +37,6 @@ impl Tar {
     pub(crate) fn done(self) -> Vec<u8> {
         self.0.finish().unwrap()
     }
-}
-
-/// Bytes that compress somewhat, other ones for each `seed`.
-pub(crate) fn text(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut out = Vec::with_capacity(length);
-    while out.len() < length {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        out.extend_from_slice(format!("{:x} is here; ", state >> 40).as_bytes());
-    }
-    out.truncate(length);
-    out
 }
 
 /// A layer with every kind of file, and one upon it that hides, links and replaces.

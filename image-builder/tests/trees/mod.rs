@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use content::Digest;
 use image_builder::compare::{Judge, compare};
+pub(crate) use testbed::{SAMPLES, samples};
 use tree::{Device, Inode, InodeId, Meta, Mode, Name, Time, Tree};
 
 /// A file's length, and the digest of its bytes.
@@ -117,26 +118,6 @@ impl std::io::Write for HashWriter {
         Ok(())
     }
 }
-
-/// Where the samples of `nydus-image` are; says aloud that there are none, and fails in CI.
-pub(crate) fn samples() -> Option<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let found = here.ancestors().map(|at| at.join("shared/samples")).find(|at| at.is_dir());
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "CI must have the samples");
-        eprintln!("SKIPPED: no samples beside the checkout");
-    }
-    found
-}
-
-pub(crate) const SAMPLES: [&str; 6] = [
-    "zstd-blake3",
-    "zstd-sha256-toc",
-    "lz4-sha256",
-    "none-blake3-64k",
-    "zstd-batch-blake3",
-    "tar-inline-toc",
-];
 
 /// The file that has a sample's bootstrap.
 pub(crate) fn bootstrap(sample: &Path) -> PathBuf {

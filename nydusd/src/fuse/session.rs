@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 
@@ -19,8 +19,7 @@ const READ_AHEAD_KIB: u32 = 1024;
 /// A mounted image. Unmounted when it goes.
 #[derive(Debug)]
 pub struct Mounted {
-    session: Option<BackgroundSession>,
-    at: PathBuf,
+    session: BackgroundSession,
 }
 
 /// Mounts `tree` at the folder `at`; `name` is what the list of mounts says it is.
@@ -51,27 +50,13 @@ impl Mounted {
     /// What `session` serves and is mounted at `at`.
     pub(crate) fn new(session: BackgroundSession, at: &Path) -> Self {
         read_ahead(at);
-        Self { session: Some(session), at: at.to_owned() }
-    }
-
-    /// Where.
-    #[must_use]
-    pub fn at(&self) -> &Path {
-        &self.at
+        Self { session }
     }
 
     /// Whether the kernel still asks: nobody has unmounted it.
     #[must_use]
     pub fn is_served(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| !session.guard.is_finished())
-    }
-
-    /// Waits until somebody has unmounted it.
-    ///
-    /// # Errors
-    /// If the kernel's questions could not be heard any more.
-    pub fn wait(mut self) -> io::Result<()> {
-        self.session.take().map_or(Ok(()), BackgroundSession::join)
+        !self.session.guard.is_finished()
     }
 }
 

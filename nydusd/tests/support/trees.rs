@@ -9,28 +9,9 @@ use image_builder::convert::{Options, Progress};
 use image_builder::pack::pack;
 use image_builder::place::Place;
 use image_builder::store::{Access, Client};
+use testbed::text;
 
 use super::done;
-
-/// Where the samples of `nydus-image` are; says aloud that there are none, and fails in CI.
-pub(crate) fn samples() -> Option<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let found = here.ancestors().map(|at| at.join("shared/samples")).find(|at| at.is_dir());
-    if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "CI must have the samples");
-        eprintln!("SKIPPED: no samples beside the checkout");
-    }
-    found
-}
-
-pub(crate) const SAMPLES: [&str; 6] = [
-    "zstd-blake3",
-    "zstd-sha256-toc",
-    "lz4-sha256",
-    "none-blake3-64k",
-    "zstd-batch-blake3",
-    "tar-inline-toc",
-];
 
 /// What is mounted of a sample: its folder, or the blob with everything in it.
 pub(crate) fn mountable(sample: &Path) -> PathBuf {
@@ -53,19 +34,6 @@ pub(crate) fn original(samples: &Path, into: &Path) {
             .arg("-C")
             .arg(into),
     );
-}
-
-/// Bytes that compress somewhat, other ones for each `seed`.
-pub(crate) fn text(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut out = Vec::with_capacity(length + 32);
-    while out.len() < length {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        out.extend_from_slice(format!("{:x} is here; ", state >> 40).as_bytes());
-    }
-    out.truncate(length);
-    out
 }
 
 /// A directory with what an image can have.

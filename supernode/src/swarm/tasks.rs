@@ -74,12 +74,8 @@ impl Swarm {
 
     /// Nobody could say what a task is that nodes wait for.
     pub fn lack(&self, task: TaskId, failure: &Failure) {
-        let attempt = self.present_attempt(&task).unwrap_or_default();
+        let attempt = self.state().attempts.get(&task).map_or(0, |attempt| attempt.number);
         self.end(task, attempt, failure);
-    }
-
-    fn present_attempt(&self, task: &TaskId) -> Option<u64> {
-        self.state().attempts.get(task).map(|attempt| attempt.number)
     }
 
     fn end(&self, task: TaskId, attempt: u64, failure: &Failure) {

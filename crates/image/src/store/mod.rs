@@ -17,7 +17,7 @@ mod verifying;
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,6 +84,18 @@ pub struct NewBlob {
     pub length: u64,
     /// Its bytes, from the file's beginning.
     pub file: Arc<File>,
+}
+
+impl NewBlob {
+    /// A small blob of these bytes, in a temporary file.
+    ///
+    /// # Errors
+    /// If none can be made.
+    pub fn of(bytes: &[u8]) -> io::Result<Self> {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(bytes)?;
+        Ok(Self { digest: Digest::of(bytes), length: bytes.len() as u64, file: Arc::new(file) })
+    }
 }
 
 /// Where an image is, opened. Methods block; they may be called from any number of threads, but

@@ -1,8 +1,7 @@
 //! What a cache's manifest lists: records, each followed by its data blobs, the last used first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
-use std::sync::Arc;
+use std::io;
 
 use bytes::Bytes;
 use content::Digest;
@@ -81,15 +80,8 @@ impl List {
             annotations: BTreeMap::new(),
             other: Map::new(),
         };
-        (nothing(), media_type::OCI_MANIFEST, json(&manifest).into())
+        (NewBlob::of(NOTHING), media_type::OCI_MANIFEST, json(&manifest).into())
     }
 }
 
 const NOTHING: &[u8] = b"{}";
-
-fn nothing() -> io::Result<NewBlob> {
-    let mut file = tempfile::tempfile()?;
-    file.write_all(NOTHING)?;
-    let (digest, length) = (Digest::of(NOTHING), NOTHING.len() as u64);
-    Ok(NewBlob { digest, length, file: Arc::new(file) })
-}
