@@ -11,8 +11,9 @@ use std::process::{Command, Output};
 
 use image_builder::opened::local::{self, BlobsAt};
 use serde_json::Value;
+use testbed::samples;
+use trees::bootstrap;
 use trees::layout::{self, Wrong};
-use trees::{bootstrap, samples};
 
 fn run<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Output {
     Command::new(env!("CARGO_BIN_EXE_image-builder")).args(args).output().unwrap()

@@ -11,8 +11,7 @@ use std::process::{Command, Output};
 use image_builder::layers;
 use layer::Options;
 use rafs::{ChunkSize, Digester};
-use testbed::Bed;
-use trees::samples;
+use testbed::{Bed, samples};
 
 fn builder(args: &[&str], at: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_image-builder"));

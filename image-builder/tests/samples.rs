@@ -17,8 +17,9 @@ use image_builder::opened::{Follow, Opened, find};
 use image_builder::prove;
 use image_builder::unpack::{Owners, to_directory, to_tar};
 use layer::Options;
+use testbed::{SAMPLES, samples};
 use tree::{Inode, InodeId, Meta, Path as TreePath, Time, Tree};
-use trees::{SAMPLES, bootstrap, differences, is_root, samples, scan};
+use trees::{bootstrap, differences, is_root, scan};
 
 /// All samples, opened.
 fn each(test: impl Fn(&str, &Path, &Opened)) {

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 
 use content::Digest;
 use image_builder::compare::{Judge, compare};
-pub(crate) use testbed::{SAMPLES, samples};
 use tree::{Device, Inode, InodeId, Meta, Mode, Name, Time, Tree};
 
 /// A file's length, and the digest of its bytes.
