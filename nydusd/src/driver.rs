@@ -2,13 +2,11 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::erofs;
-use crate::erofs::devices::Devices;
 use crate::fuse::readers::Readers;
 use crate::fuse::session::{self, Mounted};
 use crate::fuse::tree::ImageTree;
@@ -39,9 +37,7 @@ pub fn mount(
 ) -> io::Result<Mounted> {
     let Opened { image, bootstrap } = opened;
     if driver != Driver::Fuse {
-        let devices = Devices::new(Arc::clone(&image), readers.clone());
-        let blobs = image.bootstrap().blobs().len();
-        match erofs::mount::mount(devices, blobs, bootstrap.path(), at) {
+        match erofs::mount::mount(&image, readers, bootstrap.path(), at) {
             Err(error) if driver == Driver::Auto && is_unknown(&error) => {
                 tracing::info!(%error, "the kernel mounts no EROFS from files: FUSE it is");
             }

@@ -8,6 +8,7 @@ use rafs::{ChunkInfo, Digester, VerifiedChunk};
 use sparse::{SparseError, SparseFile, State};
 
 use crate::cache::BlobKey;
+use crate::device::{self, Device, Users};
 use crate::error::FetchError;
 use crate::flight::Flights;
 use crate::ledger::{self, Ledger, Print};
@@ -27,6 +28,8 @@ pub struct CachedBlob {
     /// When each segment was used last, so that the account is told once a tick.
     used: Vec<AtomicU64>,
     ledger: Mutex<Ledger>,
+    /// Locked before the ledger.
+    users: Arc<Mutex<Users>>,
     flights: Flights<(u64, Print), Fetched>,
     counts: Counts,
 }
@@ -63,8 +66,9 @@ impl CachedBlob {
     #[must_use]
     pub fn new(key: BlobKey, file: SparseFile, room: Arc<Room>) -> Self {
         let used = Segment::all(key, file.blocks()).map(|_| AtomicU64::new(0)).collect();
+        let users = Arc::new(Mutex::new(Users::of(file.path())));
         let (ledger, flights, counts) = (Mutex::default(), Flights::new(), Counts::default());
-        Self { key, file, room, used, ledger, flights, counts }
+        Self { key, file, room, used, ledger, users, flights, counts }
     }
 
     /// Reads a part of a chunk that was verified since the start; false if it is not here. A disk
@@ -131,14 +135,55 @@ impl CachedBlob {
         }
     }
 
-    /// Gives back what lies in a segment, but for what is being written.
+    /// The cache file for the kernel to read by itself, if every one of `chunks` was verified since
+    /// the start and is here.
+    #[must_use]
+    pub fn device(&self, chunks: impl IntoIterator<Item = ChunkInfo>) -> Option<Device> {
+        // Held until it is entered: nobody evicts meanwhile.
+        let users = lock(&self.users);
+        let here = |chunk: &ChunkInfo| lock(&self.ledger).knows(chunk) && self.is_present(chunk);
+        if !chunks.into_iter().all(|chunk| here(&chunk)) {
+            return None;
+        }
+        let file = self.file.data().map_err(|error| self.refused(&error, "open")).ok()?;
+        let device = Device::new(self.file.path(), file, &self.users, users);
+        let refused = |error| tracing::warn!(%error, blob = %self.key, "it is no device");
+        device.map_err(refused).ok()
+    }
+
+    /// Gives back what lies in a segment, but for what is being written. A file that has served as a
+    /// device goes as a whole, once it serves none.
     pub fn evict(&self, segment: Segment) {
+        let users = lock(&self.users);
+        if users.ever() {
+            if !users.now() {
+                self.give_up();
+            }
+            return;
+        }
         let free = lock(&self.ledger).forget(segment.blocks());
         for blocks in free {
             if let Err(error) = self.file.drop_run(run(&blocks)) {
                 self.refused(&error, "drop from");
             }
             self.account(&blocks);
+        }
+    }
+
+    /// Whether the file was given up: the blob's next cache is another one.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        matches!(self.file.data(), Err(SparseError::Deleted { .. }))
+    }
+
+    /// Removes the file; who has it open reads on.
+    pub(crate) fn give_up(&self) {
+        if let Err(error) = self.file.delete() {
+            self.refused(&error, "remove");
+        }
+        device::unmark(self.file.path());
+        for segment in Segment::all(self.key, self.file.blocks()) {
+            self.room.holds(segment, 0);
         }
     }
 
@@ -212,9 +257,7 @@ impl CachedBlob {
             self.counts.damaged.fetch_add(1, Ordering::Relaxed);
             let path = self.file.path().display();
             tracing::warn!(chunk = %chunk.digest, %path, "a chunk on disk is damaged: fetching it again");
-            if let Err(error) = self.file.drop_run(self.run(chunk)?) {
-                self.refused(&error, "drop from");
-            }
+            self.discard(self.run(chunk)?);
         }
         checked.ok()
     }
@@ -222,18 +265,31 @@ impl CachedBlob {
     /// Writes a chunk whose extent is reserved.
     fn write(&self, chunk: &VerifiedChunk) -> bool {
         let Some(run) = self.run(chunk.info()) else { return false };
+        let users = lock(&self.users);
+        if users.ever() && self.file.count(run.clone()) > 0 {
+            return false;
+        }
+        drop(users);
         match self.file.write_run(run.start, chunk.bytes()) {
             Ok(true) => true,
             // Bytes that nobody has entered: whatever they are, they go.
             Ok(false) => {
-                let dropped = self.file.drop_run(run);
-                dropped.unwrap_or_else(|error| self.refused(&error, "drop from"));
+                self.discard(run);
                 false
             }
             Err(error) => {
                 self.refused(&error, "write");
                 false
             }
+        }
+    }
+
+    /// Drops blocks whose bytes are not what they should be.
+    fn discard(&self, run: std::ops::Range<u32>) {
+        if lock(&self.users).ever() {
+            self.give_up();
+        } else if let Err(error) = self.file.drop_run(run) {
+            self.refused(&error, "drop from");
         }
     }
 

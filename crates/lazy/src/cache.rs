@@ -3,9 +3,10 @@
 //! ```text
 //!   FOLDER/lock                 held by the one process that uses the folder
 //!   FOLDER/blobs/KEY.data .map  a sparse file for each blob (crates/sparse)
+//!   FOLDER/blobs/KEY.device     the kernel has read the file by itself (`device`)
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -21,12 +22,15 @@ use sparse::{SparseError, SparseFile};
 use crate::blob::CachedBlob;
 use crate::error::CacheError;
 use crate::lock::lock;
-use crate::room::{Room, Segment, run};
+use crate::room::{Room, Segment};
 
 /// The part of a blob that can be kept, uncompressed, in bytes: its map takes 2 MiB. What lies
 /// beyond is fetched whenever it is read. An image may say of itself that it is larger than any
 /// disk, and memory must not follow.
 const MAX_KEPT: u64 = 64 << 30;
+
+/// So many blobs are remembered when no image uses them any more.
+const REMEMBERED: usize = 64;
 
 /// What names a blob's cache file. Which chunks are right does not follow from it: each is checked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -52,6 +56,7 @@ pub struct ChunkCache {
     blobs: PathBuf,
     room: Arc<Room>,
     open: Mutex<HashMap<BlobKey, Weak<CachedBlob>>>,
+    last: Mutex<VecDeque<Arc<CachedBlob>>>,
     /// Gives the folder free when it goes.
     _lock: File,
 }
@@ -72,7 +77,13 @@ impl ChunkCache {
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 let room = Arc::new(Room::new(quota));
-                let cache = Self { blobs, room, open: Mutex::default(), _lock: lock };
+                let cache = Self {
+                    blobs,
+                    room,
+                    open: Mutex::default(),
+                    last: Mutex::default(),
+                    _lock: lock,
+                };
                 cache.enter().map_err(bad)?;
                 Ok(cache)
             }
@@ -86,7 +97,9 @@ impl ChunkCache {
     #[must_use]
     pub fn blob(&self, key: BlobKey, length: u64) -> Arc<CachedBlob> {
         let mut open = lock(&self.open);
-        if let Some(blob) = open.get(&key).and_then(Weak::upgrade) {
+        let there = open.get(&key).and_then(Weak::upgrade).filter(|blob| !blob.is_given_up());
+        if let Some(blob) = there {
+            self.remember(&blob);
             return blob;
         }
         open.retain(|_, blob| blob.strong_count() > 0);
@@ -98,7 +111,19 @@ impl ChunkCache {
         });
         let blob = Arc::new(CachedBlob::new(key, file, Arc::clone(&self.room)));
         open.insert(key, Arc::downgrade(&blob));
+        self.remember(&blob);
         blob
+    }
+
+    /// What was verified of the blobs that were opened last is remembered, also while no image uses
+    /// them: the next mount may have them for devices.
+    fn remember(&self, blob: &Arc<CachedBlob>) {
+        let mut last = lock(&self.last);
+        last.retain(|other| !Arc::ptr_eq(other, blob));
+        if last.len() == REMEMBERED {
+            last.pop_front();
+        }
+        last.push_back(Arc::clone(blob));
     }
 
     /// How many bytes are kept.
@@ -121,17 +146,21 @@ impl ChunkCache {
         });
     }
 
-    /// Evicts a segment of a blob that no image uses; the last one's end is the file's.
+    /// Evicts a segment of a blob that no image uses; the last one's end is the file's. So is that
+    /// of any, if the file has served as a device.
     fn evict_unused(&self, segment: Segment) {
         let path = self.blobs.join(segment.blob.to_string());
-        let evicted = SparseFile::open(&path).and_then(|file| {
-            file.drop_run(run(&segment.blocks()))?;
-            if file.held() == 0 { file.delete() } else { Ok(()) }
+        let evicted = SparseFile::open(&path).map(|file| {
+            let blob = CachedBlob::new(segment.blob, file, Arc::clone(&self.room));
+            blob.evict(segment);
+            if blob.file().held() == 0 {
+                blob.give_up();
+            }
         });
         if let Err(error) = evicted {
             tracing::warn!(%error, "chunks that nobody uses cannot be given back");
+            self.room.holds(segment, 0);
         }
-        self.room.holds(segment, 0);
     }
 
     /// Accounts for what earlier runs left. What is no file of ours is removed.

@@ -3,12 +3,14 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use rafs::bootstrap::Inode;
+use rafs::bootstrap::{FileType, Inode};
 use rafs::ci::{HEADER_SIZE, Location};
+use rafs::ondisk::BLOCK;
 use rafs::{Blob, Bootstrap, ChunkInfo, CompressionInfo, RafsError, Stored, VerifiedChunk};
 
 use crate::blob::{BlobStats, CachedBlob};
 use crate::cache::{BlobKey, ChunkCache};
+use crate::device::Device;
 use crate::error::{FetchError, ReadError};
 use crate::fetch;
 use crate::parts::{Part, Piece, parts, pieces};
@@ -109,6 +111,33 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
             Ok(true)
         });
         done.map(|_| ())
+    }
+
+    /// The cache file of data blob `blob` as a device, if all that the image has in the blob was
+    /// verified since the start and is here, and no file names anything else there.
+    #[must_use]
+    pub fn device(&self, blob: u8) -> Option<Device> {
+        let (number, slot) = (blob, self.slots.get(usize::from(blob))?);
+        let blob = self.bootstrap.blobs().get(usize::from(number))?;
+        let chunks = || (0..blob.chunks).filter_map(|n| self.bootstrap.chunk_of(number, n));
+        let bytes = chunks().fold(0_u64, |sum, chunk| {
+            sum.saturating_add(u64::from(chunk.uncompressed_size).next_multiple_of(BLOCK))
+        });
+        if bytes == 0 {
+            return None;
+        }
+        let device = self.cache_of(slot, blob).device(chunks())?;
+        // The kernel goes by the files' indexes: none may name a gap between the chunks.
+        (bytes == blob.uncompressed_size || self.names_only_chunks()).then_some(device)
+    }
+
+    /// Whether every chunk that a file names is in the chunk table.
+    fn names_only_chunks(&self) -> bool {
+        let files = |inode: &Inode| inode.file_type == FileType::Regular;
+        let good =
+            |inode: &Inode| self.bootstrap.chunks(inode)?.iter().try_for_each(|c| c.map(drop));
+        let mut names = self.bootstrap.walk();
+        names.all(|name| name.is_ok_and(|n| !files(&n.inode) || good(&n.inode).is_ok()))
     }
 
     /// What became of chunks, of all blobs that were used.

@@ -18,6 +18,7 @@
 //! - [`ledger`]: what was verified since the start, and under which digest;
 //! - [`flight`]: many who want one chunk wait for one fetch;
 //! - [`blob`]: the chunk cache of one data blob;
+//! - [`device`]: a blob that is all here, for the kernel to read by itself;
 //! - [`cache`]: the caches of all blobs of a node, in a folder;
 //! - [`room`]: how much all of them may take, and what goes first;
 //! - [`source`]: who has what is not in the cache;
@@ -28,6 +29,7 @@
 
 pub mod blob;
 pub mod cache;
+pub mod device;
 mod error;
 pub mod fetch;
 pub mod flight;
@@ -40,6 +42,7 @@ pub mod source;
 
 pub use blob::CachedBlob;
 pub use cache::{BlobKey, ChunkCache};
+pub use device::Device;
 pub use error::{CacheError, FetchError, ReadError};
 pub use image::{BlobFrom, LazyImage, Of};
 pub use source::{Source, Urgency};

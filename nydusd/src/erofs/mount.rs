@@ -4,39 +4,59 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use fuser::{BackgroundSession, Config, Session, SessionACL};
+use lazy::LazyImage;
 use rustix::fs::CWD;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_fd,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
 };
+use sys::Mapping;
 
 use super::devices::Devices;
+use crate::fuse::readers::Readers;
 use crate::fuse::session::{Mounted, THREADS};
 
-/// Mounts the image whose bootstrap is the file `bootstrap` on the folder `at`; it has `blobs` data
-/// blobs.
+/// Mounts `image`, whose bootstrap is the file `bootstrap`, on the folder `at`. Blobs that are all here are
+/// devices as they are; what others lack is fetched by reads that may wait in `readers`.
 ///
 /// # Errors
 /// If the kernel does not mount EROFS from files (before 6.12), or refuses.
-pub fn mount(devices: Devices, blobs: usize, bootstrap: &Path, at: &Path) -> io::Result<Mounted> {
-    let (folder, session) = detached(devices)?;
+pub fn mount(
+    image: &Arc<LazyImage<Mapping>>,
+    readers: &Readers,
+    bootstrap: &Path,
+    at: &Path,
+) -> io::Result<Mounted> {
+    let blobs = image.bootstrap().blobs().len();
+    let whole: Vec<_> = (0..=u8::MAX).take(blobs).map(|blob| image.device(blob)).collect();
+    let fuse = if whole.iter().all(Option::is_some) {
+        None
+    } else {
+        Some(detached(Devices::new(Arc::clone(image), readers.clone()))?)
+    };
     let erofs = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let erofs = erofs.as_fd();
     fsconfig_set_string(erofs, "source", bootstrap)?;
-    for blob in 0..blobs {
-        // A path, because EROFS takes no descriptors; through ours, because it is nowhere else.
-        let path = format!("/proc/self/fd/{}/{blob}", folder.as_raw_fd());
+    for (number, device) in whole.iter().enumerate() {
+        // A path, because EROFS takes no descriptors; through ours, because it is nowhere else, or
+        // so that it is this very file.
+        let path = match (device, &fuse) {
+            (Some(device), _) => format!("/proc/self/fd/{}", device.file().as_raw_fd()),
+            (None, Some((folder, _))) => format!("/proc/self/fd/{}/{number}", folder.as_raw_fd()),
+            (None, None) => return Err(io::ErrorKind::NotFound.into()),
+        };
         fsconfig_set_string(erofs, "device", path)?;
     }
     fsconfig_set_flag(erofs, "ro")?;
     fsconfig_create(erofs)?;
     let mount = fsmount(erofs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
     move_mount(mount, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
-    // From here on EROFS alone has the devices open: their mount ends with it.
-    drop(folder);
-    Ok(Mounted::new(session, at))
+    // From here on EROFS alone has the folder's files open: their mount ends with it.
+    let session = fuse.map(|(_, session)| session);
+    Ok(Mounted::over(whole.into_iter().flatten().collect(), session, at))
 }
 
 /// A FUSE mount that is attached nowhere: its folder, and who serves it.

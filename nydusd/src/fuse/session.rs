@@ -3,9 +3,10 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use lazy::Device;
 
 use super::tree::ImageTree;
 use crate::mounts;
@@ -16,10 +17,14 @@ pub(crate) const THREADS: usize = 4;
 /// How far the kernel reads ahead of who reads in order: as far as a chunk usually is long.
 const READ_AHEAD_KIB: u32 = 1024;
 
-/// A mounted image. Unmounted when it goes.
+/// A mounted image. What we serve of it ends when it goes.
 #[derive(Debug)]
 pub struct Mounted {
-    session: BackgroundSession,
+    /// None if the kernel needs nobody.
+    session: Option<BackgroundSession>,
+    /// What the kernel reads itself.
+    _devices: Vec<Device>,
+    at: PathBuf,
 }
 
 /// Mounts `tree` at the folder `at`; `name` is what the list of mounts says it is.
@@ -43,20 +48,27 @@ pub fn mount(tree: ImageTree, at: &Path, name: &str) -> io::Result<Mounted> {
     config.n_threads = Some(THREADS);
     config.clone_fd = true;
     let session = Session::new(tree, at, &config)?.spawn()?;
-    Ok(Mounted::new(session, at))
+    Ok(Mounted::over(Vec::new(), Some(session), at))
 }
 
 impl Mounted {
-    /// What `session` serves and is mounted at `at`.
-    pub(crate) fn new(session: BackgroundSession, at: &Path) -> Self {
+    /// What `session` serves, and the kernel reads of `devices`, and is mounted at `at`.
+    pub(crate) fn over(
+        devices: Vec<Device>,
+        session: Option<BackgroundSession>,
+        at: &Path,
+    ) -> Self {
         read_ahead(at);
-        Self { session }
+        Self { session, _devices: devices, at: at.to_owned() }
     }
 
     /// Whether the kernel still asks: nobody has unmounted it.
     #[must_use]
     pub fn is_served(&self) -> bool {
-        !self.session.guard.is_finished()
+        match &self.session {
+            Some(session) => !session.guard.is_finished(),
+            None => mounts::at(&self.at).is_ok_and(|there| there.is_some_and(|m| m.is_ours())),
+        }
     }
 }
 
