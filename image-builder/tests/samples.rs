@@ -79,6 +79,14 @@ fn nothing_is_wrong_with_them() {
 }
 
 #[test]
+fn a_root_off_the_bootstrap_is_the_trees() {
+    each(|name, _, opened| {
+        let root = image::root::root_of(opened.bootstrap()).unwrap();
+        assert_eq!(root, opened.hashes().root(), "{name}");
+    });
+}
+
+#[test]
 fn they_are_what_their_tar_is() {
     each(|name, sample, opened| {
         let tar = File::open(sample.join("../tree.tar.zst")).unwrap();

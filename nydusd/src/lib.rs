@@ -4,6 +4,7 @@
 //! this order:
 //!
 //! - [`open`](mod@open): what a command line names becomes an image whose files can be read;
+//! - [`metadata`]: its bootstrap, checked once and kept on the disk;
 //! - [`origin`], [`swarm`]: where chunks come from that are not on the node;
 //! - [`fuse`]: the image's tree as the kernel asks for it;
 //! - [`erofs`]: the same tree, mounted by the kernel itself over our blobs;
@@ -22,6 +23,7 @@ pub mod driver;
 pub mod erofs;
 pub mod fuse;
 mod lock;
+pub mod metadata;
 pub mod mounts;
 pub mod node;
 pub mod open;

@@ -12,7 +12,7 @@ use rustix::mount::{UnmountFlags, unmount};
 /// What our FUSE mounts are called: the kernel lists them as `fuse.` and this.
 pub const SUBTYPE: &str = "nydusd";
 
-/// How the copies of bootstraps end that EROFS mounts are of.
+/// How the bootstraps end that EROFS mounts are of.
 pub const BOOTSTRAP: &str = ".nydusd-bootstrap";
 
 /// One line of the list of mounts (proc_pid_mountinfo(5)).

@@ -16,6 +16,7 @@ use crate::driver::{self, Driver};
 use crate::fuse::readers::{Readers, WAITING};
 use crate::fuse::session::Mounted;
 use crate::lock::lock;
+use crate::metadata::{Kept, Metadata};
 use crate::mounts;
 use crate::open::{self, Named, metadata_folder};
 use crate::swarm::Daemon;
@@ -60,12 +61,15 @@ struct Served {
     image: String,
     mounted: Mounted,
     lazy: Arc<LazyImage<Mapping>>,
+    /// Stays on the disk as long as it is mounted.
+    _kept: Arc<Kept>,
 }
 
 /// The process's mounts.
 #[derive(Debug)]
 pub struct Node {
     cache: Arc<ChunkCache>,
+    metadata: Metadata,
     folder: PathBuf,
     daemon: Arc<Daemon>,
     readers: Readers,
@@ -82,9 +86,12 @@ impl Node {
     /// If the folder cannot be used, or another process uses it.
     pub fn new(folder: &Path, quota: u64, dfdaemon: &Path) -> anyhow::Result<Self> {
         let cache = Arc::new(ChunkCache::open(folder, quota)?);
+        let folder = folder.canonicalize()?;
+        let metadata = Metadata::open(&metadata_folder(&folder));
         Ok(Self {
             cache,
-            folder: folder.canonicalize()?,
+            metadata: metadata.context("there is no place for images' metadata")?,
+            folder,
             daemon: Arc::new(Daemon::new(dfdaemon)?),
             readers: Readers::new(WAITING),
             clients: Mutex::default(),
@@ -108,15 +115,14 @@ impl Node {
         }
         let blobs = order.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
         let platform = order.platform.as_deref().map(str::parse).transpose()?;
-        let named = Named { name: order.image.clone(), blobs, platform };
-        let found = open::find(&named, || self.client(order))?;
-        let folder = metadata_folder(&self.folder);
-        let opened = open::open(found, &self.daemon, Arc::clone(&self.cache), &folder)?;
-        let lazy = Arc::clone(&opened.image);
+        let named = Named { name: order.image.clone(), blobs, platform, manifest: None };
+        let found = open::find(&named, || self.client(order), &self.metadata)?;
+        let opened = open::open(found, &self.daemon, Arc::clone(&self.cache))?;
+        let (lazy, kept) = (Arc::clone(&opened.image), Arc::clone(&opened.bootstrap));
         let mounted = driver::mount(order.driver, opened, &self.readers, &at, &order.image);
         let mounted = mounted.with_context(context)?;
         tracing::info!(image = order.image, at = %at.display(), "mounted");
-        let served = Served { image: order.image.clone(), mounted, lazy };
+        let served = Served { image: order.image.clone(), mounted, lazy, _kept: kept };
         lock(&self.served).insert(at, served);
         Ok(())
     }

@@ -1,27 +1,25 @@
 //! What a command line names becomes an image whose files can be read.
 
-use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::Context;
-use bytes::Bytes;
 use content::Digest;
-use image::Parts;
+use image::bytes::Blobs;
 use image::choose::{Want, choose};
-use image::chunked::{self, Reach};
+use image::chunked::{self, Reach, Said};
 use image::local::{self, BlobsAt};
 use image::oci::Platform;
 use image::place::Place;
 use image::registry::Repository;
-use image::store::Client;
+use image::store::{Client, Store};
 use lazy::{BlobFrom, BlobKey, ChunkCache, LazyImage};
 use rafs::{Blob, BlobId, Bootstrap};
 use sys::Mapping;
-use tempfile::NamedTempFile;
 
-use crate::mounts;
+use crate::metadata::documents::Remembered;
+use crate::metadata::{Fresh, Kept, Key, Metadata};
 use crate::origin::Origin;
 use crate::swarm::{Daemon, Swarm};
 
@@ -34,43 +32,92 @@ pub struct Named {
     pub blobs: BlobsAt,
     /// Of several images under one name, which.
     pub platform: Option<Platform>,
+    /// The very manifest, where it is known already.
+    pub manifest: Option<Digest>,
 }
 
 /// An image that was found.
 #[derive(Debug)]
 pub struct Found {
-    /// Its bootstrap, and who has its blobs.
-    pub parts: Parts,
+    /// Its bootstrap, which was checked, on this node's disk.
+    pub kept: Arc<Kept>,
+    /// Who has its blobs.
+    pub blobs: Box<dyn Blobs>,
     /// Its repository, if it lies in a registry.
     pub repository: Option<Repository>,
+    /// Its manifest, if it has one.
+    pub manifest: Option<Digest>,
 }
 
-/// Finds an image.
+/// Finds an image; its metadata is in `metadata` then.
 ///
 /// # Errors
-/// If there is no such image, or it is none.
+/// If there is no such image, it is none, or another one than its manifest says.
 pub fn find(
     named: &Named,
     client: impl FnOnce() -> anyhow::Result<Client>,
+    metadata: &Metadata,
 ) -> anyhow::Result<Found> {
     let context = || format!("{} cannot be opened", named.name);
-    if let Some(path) = local::bootstrap_at(&named.name) {
-        tracing::warn!(
-            bootstrap = %path.display(),
-            "the bootstrap is a local file, which nothing vouches for: what it says is believed"
-        );
-        let parts = local::parts(&path, &named.blobs).with_context(context)?;
-        return Ok(Found { parts, repository: None });
+    match local::bootstrap_at(&named.name) {
+        Some(path) => find_file(&path, &named.blobs, metadata).with_context(context),
+        None => find_stored(named, &client()?, metadata).with_context(context),
     }
+}
+
+/// An image whose bootstrap is a file.
+fn find_file(path: &Path, blobs: &BlobsAt, metadata: &Metadata) -> anyhow::Result<Found> {
+    tracing::warn!(
+        bootstrap = %path.display(),
+        "the bootstrap is a local file, which nothing vouches for: what it says is believed"
+    );
+    let path = path.canonicalize()?;
+    let key = Key::of_file(&path, &path.metadata()?, SystemTime::now());
+    let fetch = || {
+        let bootstrap = local::read_bootstrap(&path)?;
+        Ok(Fresh { bootstrap, metas: std::collections::HashMap::new() })
+    };
+    let kept = metadata.get(&key, None, fetch)?;
+    Ok(Found { kept, blobs: local::blobs(&path, blobs)?, repository: None, manifest: None })
+}
+
+/// An image in a registry, a layout, an archive.
+fn find_stored(named: &Named, client: &Client, metadata: &Metadata) -> anyhow::Result<Found> {
     let place: Place = named.name.parse()?;
-    let store = client()?.open(&place)?;
-    let document = choose(&store, Want::Chunked, named.platform.as_ref()).with_context(context)?;
-    let found = chunked::parts(&store, &document, Reach::Parts).with_context(context)?;
+    let mut store = client.open(&place)?;
     let repository = match place {
-        Place::Registry { repository, .. } => Some(repository),
+        Place::Registry { repository, .. } => {
+            store = Arc::new(Remembered::new(store, metadata.folder()));
+            Some(repository)
+        }
         _ => None,
     };
-    Ok(Found { parts: found.parts, repository })
+    let document = match &named.manifest {
+        Some(digest) => store.document(digest)?,
+        None => choose(&store, Want::Chunked, named.platform.as_ref())?,
+    };
+    let said = chunked::said(&document)?;
+    let kept = fetched(&store, &said, metadata)?;
+    let blobs = chunked::blobs(&store, said.manifest, Reach::Parts);
+    Ok(Found { kept, blobs, repository, manifest: Some(document.descriptor.digest) })
+}
+
+/// The bootstrap that a manifest says.
+fn fetched(
+    store: &Arc<dyn Store>,
+    said: &Said<'_>,
+    metadata: &Metadata,
+) -> anyhow::Result<Arc<Kept>> {
+    match &said.root {
+        Some(root) => tracing::debug!(%root, "the tree must have the manifest's merkle root"),
+        None => {
+            tracing::info!("the manifest says no merkle root: its digest of the bootstrap does")
+        }
+    }
+    metadata.get(&Key::Layer(said.bootstrap.digest), said.root, || {
+        let found = chunked::read_bootstrap(&**store, said.bootstrap)?;
+        Ok(Fresh { bootstrap: found.bootstrap, metas: found.metas })
+    })
 }
 
 /// An image that can be mounted.
@@ -78,42 +125,28 @@ pub fn find(
 pub struct Opened {
     /// Its files.
     pub image: Arc<LazyImage<Mapping>>,
-    /// The copy of its bootstrap, as a file; it is removed when this goes.
-    pub bootstrap: NamedTempFile,
+    /// Its bootstrap, as a file.
+    pub bootstrap: Arc<Kept>,
 }
 
-/// An image whose bootstrap lies mapped in a file of `folder` that nobody else sees, and whose
-/// chunks are kept in `cache`. Those of an image in a registry come by way of `daemon`.
+/// An image whose bootstrap is mapped, and whose chunks are kept in `cache`. Those of an image in a
+/// registry come by way of `daemon`.
 ///
 /// # Errors
-/// If the bootstrap cannot be kept, or is none.
-pub fn open(
-    found: Found,
-    daemon: &Arc<Daemon>,
-    cache: Arc<ChunkCache>,
-    folder: &Path,
-) -> anyhow::Result<Opened> {
-    let Parts { bootstrap: bytes, blobs, metas, .. } = found.parts;
-    let kept = keep(&bytes, folder).context("the bootstrap cannot be kept")?;
-    let mapping = Mapping::of(kept.as_file(), 0..bytes.len() as u64);
-    let mapping = mapping.context("the bootstrap cannot be mapped")?;
+/// If the bootstrap cannot be mapped.
+pub fn open(found: Found, daemon: &Arc<Daemon>, cache: Arc<ChunkCache>) -> anyhow::Result<Opened> {
+    let Found { kept, blobs, repository, .. } = found;
+    let mapping = kept.map().context("the bootstrap cannot be mapped")?;
     let bootstrap = Bootstrap::parse_tree(mapping).context("the image's metadata is wrong")?;
-    let around = bootstrap.blobs().iter().any(|blob| blob.id == BlobId::Inline);
-    let around = around.then(|| Digest::of(&bytes));
-    drop(bytes);
-    let infos = metas.iter().map(|(blob, bytes)| Ok((*blob, mapped(bytes, folder)?)));
-    let infos: HashMap<Digest, Bytes> =
-        infos.collect::<std::io::Result<_>>().context("what is known of a blob cannot be kept")?;
-    drop(metas);
-    let blobs: Arc<dyn image::bytes::Blobs> = Arc::from(blobs);
+    let blobs: Arc<dyn Blobs> = Arc::from(blobs);
     let image = LazyImage::new(bootstrap, cache, |blob: &Blob| BlobFrom {
         key: match blob.id {
             BlobId::Digest(digest) => BlobKey::Blob(digest),
-            BlobId::Inline => BlobKey::Around(around.unwrap_or_else(|| Digest::of(b""))),
+            BlobId::Inline => BlobKey::Around(kept.sha256().unwrap_or_else(|| Digest::of(b""))),
         },
         source: {
             let origin = Arc::new(Origin::new(Arc::clone(&blobs), blob.id));
-            match (&found.repository, blob.id) {
+            match (&repository, blob.id) {
                 (Some(repository), BlobId::Digest(digest)) => {
                     Arc::new(Swarm::new(Arc::clone(daemon), repository, &digest, origin))
                 }
@@ -121,33 +154,15 @@ pub fn open(
             }
         },
         info: match blob.id {
-            // Only chunks in batches are looked for in it.
-            BlobId::Digest(digest) if blob.has_batches() => infos.get(&digest).cloned(),
-            _ => None,
+            // What cannot be mapped is asked of the blob.
+            BlobId::Digest(digest) => kept.meta(&digest).ok().flatten(),
+            BlobId::Inline => None,
         },
     });
     Ok(Opened { image: Arc::new(image), bootstrap: kept })
 }
 
-/// Bytes as a file that only its owner can change or make shorter.
-fn keep(bytes: &[u8], folder: &Path) -> std::io::Result<NamedTempFile> {
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().suffix(mounts::BOOTSTRAP).tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    Ok(file)
-}
-
-/// The same bytes in a mapped file without a name.
-fn mapped(bytes: &[u8], folder: &Path) -> std::io::Result<Bytes> {
-    if bytes.is_empty() {
-        return Ok(Bytes::new());
-    }
-    let mut file = tempfile::tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    Ok(Bytes::from_owner(Mapping::of(&file, 0..bytes.len() as u64)?))
-}
-
-/// Where a bootstrap's copy goes beside the chunk cache.
+/// Where bootstraps are kept beside the chunk cache.
 #[must_use]
 pub fn metadata_folder(cache: &Path) -> PathBuf {
     cache.join("metadata")

@@ -10,44 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::io::Errno;
+use support::reads::same_or_error;
 use support::trees::{directory, only_blob, packed};
 use support::{Node, can_mount, drivers};
 use testbed::{samples, text};
-
-/// Every regular file under `at`, relative to it.
-fn files(at: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut pending = vec![at.to_owned()];
-    while let Some(folder) = pending.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let entry = entry.unwrap();
-            let kind = entry.file_type().unwrap();
-            if kind.is_dir() {
-                pending.push(entry.path());
-            } else if kind.is_file() {
-                found.push(entry.path().strip_prefix(at).unwrap().to_owned());
-            }
-        }
-    }
-    found
-}
-
-/// Reads all of both; those of `found` are the same or an I/O error. How many were the latter.
-fn same_or_error(expected: &Path, found: &Path) -> usize {
-    let mut errors = 0;
-    for file in files(expected) {
-        match fs::read(found.join(&file)) {
-            Ok(bytes) => {
-                assert!(bytes == fs::read(expected.join(&file)).unwrap(), "{}", file.display());
-            }
-            Err(error) => {
-                assert_eq!(Errno::from_io_error(&error), Some(Errno::IO), "{}", file.display());
-                errors += 1;
-            }
-        }
-    }
-    errors
-}
 
 #[test]
 fn a_flipped_bit_in_a_blob_is_an_error_and_never_other_bytes() {

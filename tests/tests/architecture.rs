@@ -29,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // One outside system each.
     ("registry", &["content"]),
     ("sparse", &["content", "sys"]),
-    ("image", &["content", "layer", "rafs", "registry", "tree"]),
+    ("image", &["content", "layer", "merkle", "rafs", "registry", "tree"]),
     ("lazy", &["content", "rafs", "sparse"]),
     ("store", &["content", "sparse", "wire"]),
     ("transport", &["content", "wire"]),

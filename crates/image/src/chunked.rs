@@ -45,26 +45,48 @@ pub fn parts(
     document: &Document,
     reach: Reach,
 ) -> Result<InPlace, OpenError> {
-    let manifest = document.manifest().ok_or(OpenError::NotChunked)?;
-    let layer = manifest.bootstrap().ok_or(OpenError::NotChunked)?;
-    let root = root(manifest)?;
-    let found = read_bootstrap(&**store, layer)?;
-    let lengths = manifest.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
-    let blobs = InStore { store: Arc::clone(store), lengths, reach };
+    let said = said(document)?;
+    let found = read_bootstrap(&**store, said.bootstrap)?;
     let parts = Parts {
         bootstrap: found.bootstrap,
-        blobs: Box::new(blobs),
+        blobs: blobs(store, said.manifest, reach),
         metas: found.metas,
         merkle: found.merkle,
-        root,
+        root: said.root,
     };
     Ok(InPlace { parts, bootstrap_diff_id: found.diff_id })
 }
 
-/// The merkle root that a manifest says.
-fn root(manifest: &Manifest) -> Result<Option<Digest>, OpenError> {
-    let Some(said) = manifest.annotations.get(annotation::MERKLE_ROOT) else { return Ok(None) };
-    said.parse().map(Some).map_err(|_| OpenError::RootText(said.clone()))
+/// What a manifest says of a chunked image.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// All of it.
+    pub manifest: &'a Manifest,
+    /// The bootstrap layer.
+    pub bootstrap: &'a Descriptor,
+    /// The merkle root, if it says one.
+    pub root: Option<Digest>,
+}
+
+/// What `document`, a manifest, says of a chunked image.
+///
+/// # Errors
+/// If it is no chunked image, or its merkle root is no digest.
+pub fn said(document: &Document) -> Result<Said<'_>, OpenError> {
+    let manifest = document.manifest().ok_or(OpenError::NotChunked)?;
+    let bootstrap = manifest.bootstrap().ok_or(OpenError::NotChunked)?;
+    let root = match manifest.annotations.get(annotation::MERKLE_ROOT) {
+        Some(said) => Some(said.parse().map_err(|_| OpenError::RootText(said.clone()))?),
+        None => None,
+    };
+    Ok(Said { manifest, bootstrap, root })
+}
+
+/// The data blobs of an image in a store, as its manifest lists them.
+#[must_use]
+pub fn blobs(store: &Arc<dyn Store>, manifest: &Manifest, reach: Reach) -> Box<dyn Blobs> {
+    let lengths = manifest.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
+    Box::new(InStore { store: Arc::clone(store), lengths, reach })
 }
 
 /// What is in a bootstrap layer.

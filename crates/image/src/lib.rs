@@ -7,7 +7,8 @@
 //! - [`store`]: registries, layout folders and archives, all read and written alike;
 //! - [`choose`](mod@choose): which of the images under one name is meant;
 //! - [`bytes`](mod@bytes): who has the bytes of a data blob, and gives them by range;
-//! - [`chunked`], [`local`]: the parts of a chunked image, in a store or as files.
+//! - [`chunked`], [`local`]: the parts of a chunked image, in a store or as files;
+//! - [`root`](mod@root): the merkle root of a bootstrap's tree.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod local;
 pub mod oci;
 mod parts;
 pub mod place;
+pub mod root;
 pub mod store;
 
 pub use ::registry;

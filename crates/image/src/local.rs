@@ -30,17 +30,33 @@ pub enum BlobsAt {
 /// # Errors
 /// If the files cannot be read, or are no image.
 pub fn parts(bootstrap: &Path, blobs: &BlobsAt) -> Result<Parts, OpenError> {
+    let bytes = read_bootstrap(bootstrap)?;
+    let blobs = self::blobs(bootstrap, blobs).map_err(OpenError::read(bootstrap.display()))?;
+    Ok(Parts { bootstrap: bytes, blobs, metas: HashMap::new(), merkle: None, root: None })
+}
+
+/// The bootstrap that is the file `bootstrap`, or lies in that file.
+///
+/// # Errors
+/// If the file cannot be read, or is none.
+pub fn read_bootstrap(bootstrap: &Path) -> Result<Bytes, OpenError> {
     let file = File::open(bootstrap).and_then(FilePart::whole);
     let file = file.map_err(OpenError::read(bootstrap.display()))?;
-    let inline = inline_bootstrap(&file)?;
-    let is_inline = inline.is_some();
-    let bytes = match inline {
-        Some(bytes) => bytes,
-        None => whole(&file).map_err(OpenError::read(bootstrap.display()))?,
-    };
+    match inline_bootstrap(&file)? {
+        Some(bytes) => Ok(bytes),
+        None => whole(&file).map_err(OpenError::read(bootstrap.display())),
+    }
+}
+
+/// Who has the data blobs of the image whose bootstrap is the file `bootstrap`, or lies in it.
+///
+/// # Errors
+/// If the file cannot be opened.
+pub fn blobs(bootstrap: &Path, blobs: &BlobsAt) -> io::Result<Box<dyn Blobs>> {
+    let is_inline = has_sections(&File::open(bootstrap)?);
     let inline = is_inline.then(|| bootstrap.to_owned());
     let beside = bootstrap.parent().map(Path::to_owned).unwrap_or_default();
-    let blobs: Box<dyn Blobs> = match blobs {
+    Ok(match blobs {
         BlobsAt::Folder(folder) => Box::new(BlobFolder { folder: folder.clone(), inline }),
         BlobsAt::File(file) => Box::new(OneBlob(file.clone())),
         BlobsAt::Guess => match [beside.join("blobs"), beside].into_iter().find(|at| at.is_dir()) {
@@ -48,8 +64,7 @@ pub fn parts(bootstrap: &Path, blobs: &BlobsAt) -> Result<Parts, OpenError> {
             None if is_inline => Box::new(BlobFolder { folder: PathBuf::new(), inline }),
             None => Box::new(NoBlobs),
         },
-    };
-    Ok(Parts { bootstrap: bytes, blobs, metas: HashMap::new(), merkle: None, root: None })
+    })
 }
 
 fn whole(file: &dyn ReadAt) -> io::Result<Bytes> {

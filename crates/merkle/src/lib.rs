@@ -9,6 +9,7 @@
 //! - [`hash`]: SHA-256 with a tag for each use, and the binary tree over a list (RFC 9162);
 //! - [`record`]: the bytes that say one inode, as they are hashed and as a proof carries them;
 //! - [`hashes`]: every inode's hash, and the root;
+//! - [`fold`]: the root alone, of a tree that is nowhere whole;
 //! - [`prove`](mod@prove), [`proof`]: what shows one file or subtree to somebody who has only the root;
 //! - [`beside`]: the hashes as a file that travels beside an image's bootstrap.
 
@@ -16,6 +17,7 @@
 
 pub mod beside;
 mod decode;
+pub mod fold;
 pub mod hash;
 pub mod hashes;
 pub mod proof;
@@ -24,6 +26,7 @@ pub mod record;
 
 pub use beside::BesideError;
 pub use decode::DecodeError;
+pub use fold::Fold;
 pub use hashes::Hashes;
 pub use proof::{Proof, ProofError, Proven};
 pub use prove::{ProveError, prove};

@@ -95,7 +95,11 @@ impl<B: AsRef<[u8]>> Bootstrap<B> {
         Ok((tree, ids))
     }
 
-    fn meta(&self, inode: &Inode) -> Result<Meta, RafsError> {
+    /// Mode, owner, time and extended attributes of `inode`.
+    ///
+    /// # Errors
+    /// If its extended attributes cannot be read.
+    pub fn meta(&self, inode: &Inode) -> Result<Meta, RafsError> {
         let xattrs = self
             .xattrs(inode)?
             .map(|xattr| xattr.map(|xattr| (xattr.name.into_owned(), xattr.value.to_vec())));

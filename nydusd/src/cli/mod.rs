@@ -1,5 +1,6 @@
 //! The commands. Each has a file: its arguments, and what is called with them.
 
+mod claim;
 mod ls;
 mod mount;
 mod outcome;

@@ -8,6 +8,7 @@ use image::oci::Platform;
 use telemetry::logs::{self, LogConfig};
 use telemetry::units::ByteSize;
 
+use super::claim::claim;
 use super::registries::RegistryArgs;
 use crate::driver::Driver;
 use crate::node::{Node, Order};
@@ -78,11 +79,7 @@ impl Mount {
         }
         match background::start().context("nydusd cannot be started")? {
             Ok(()) => Ok(()),
-            // Another one may have been started at the same time, and has the cache.
-            Err(status) => match api::ask_for(&socket, &order)? {
-                Some(()) => Ok(()),
-                None => bail!("the image is not mounted: {status}"),
-            },
+            Err(status) => bail!("the image is not mounted: {status}"),
         }
     }
 
@@ -95,15 +92,25 @@ impl Mount {
         }
         // Each thread that hears the kernel has room for a write of 16 MiB, which never comes.
         sys::keep_large_allocations_apart();
-        let node = Node::new(&self.cache_dir, self.cache_size.as_u64(), &self.dfdaemon)?;
+        let make = || Node::new(&self.cache_dir, self.cache_size.as_u64(), &self.dfdaemon);
+        // Another one may have been started at the same time, and then mounts it.
+        let socket = api::socket(&self.cache_dir);
+        let other = || Ok(background::stays() && api::ask_for(&socket, order)?.is_some());
+        let Some(node) = claim(&self.cache_dir, make, other)? else {
+            return background::ready(&self.log()).context("nobody waits for the mount");
+        };
         node.mount(order)?;
         serve::serve(node, &self.cache_dir, || {
             if background::stays() {
-                let log = self.cache_dir.join("nydusd.log");
-                background::ready(&log).context("nobody waits for the mount")?;
+                background::ready(&self.log()).context("nobody waits for the mount")?;
             }
             Ok(())
         })
+    }
+
+    /// Where the process that stays says what happens.
+    fn log(&self) -> PathBuf {
+        self.cache_dir.join("nydusd.log")
     }
 
     /// Paths are made whole: who is asked stands elsewhere.

@@ -1,0 +1,28 @@
+//! What is looked at before a bootstrap is kept, so before any kernel sees it.
+
+use content::Digest;
+use image::OpenError;
+use image::root::root_of;
+use rafs::Bootstrap;
+
+/// Sees that all metadata holds together, and that the tree has the merkle root `said`, if somebody
+/// says one.
+///
+/// # Errors
+/// The first thing that is wrong; both roots if they differ.
+pub fn check<B: AsRef<[u8]>>(
+    bootstrap: &Bootstrap<B>,
+    said: Option<Digest>,
+) -> Result<(), OpenError> {
+    bootstrap.check()?;
+    said.map_or(Ok(()), |said| check_root(bootstrap, said))
+}
+
+/// Sees that the tree of a bootstrap that was checked has the merkle root `said`.
+///
+/// # Errors
+/// Both roots if they differ.
+pub fn check_root<B: AsRef<[u8]>>(bootstrap: &Bootstrap<B>, said: Digest) -> Result<(), OpenError> {
+    let found = root_of(bootstrap)?;
+    if found == said { Ok(()) } else { Err(OpenError::Root { said, found }) }
+}
