@@ -6,10 +6,8 @@
 //! | `POST /v1/mounts`, an [`Order`] as JSON | 204 when it is mounted; 400 `{"error": …}` |
 //! | `GET /v1/mounts` | [`Told`](crate::node::Told), as a list |
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -20,9 +18,9 @@ use hyper_util::rt::TokioIo;
 use image::causes;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
-use web::{Limits, converse};
 
 use crate::node::{Node, Order, Told};
+use crate::socket::{self, json, status};
 
 /// So long an order may be, in bytes.
 const MOST: usize = 64 << 10;
@@ -33,31 +31,9 @@ pub fn socket(folder: &Path) -> PathBuf {
     folder.join("nydusd.sock")
 }
 
-/// Opens the socket; what a killed process left is replaced. Who has the cache's lock calls this.
-///
-/// # Errors
-/// If it cannot be made.
-pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
-    let _ = std::fs::remove_file(path);
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
-
 /// Answers until `stop`.
 pub async fn serve(listener: UnixListener, node: Arc<Node>, stop: CancellationToken) {
-    // Nobody but root comes here, and who comes may stay as long as it likes.
-    let limits = Limits { connections: 64, request_within: Duration::from_secs(86_400) };
-    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let (node, stop) = (Arc::clone(&node), stop.clone());
-        tokio::spawn(async move {
-            converse(stream, limits, stop, |request| answer(request, Arc::clone(&node))).await;
-        });
-    }
+    socket::serve(listener, stop, move |request| answer(request, Arc::clone(&node))).await;
 }
 
 async fn answer(request: Request<Incoming>, node: Arc<Node>) -> Response<Full<Bytes>> {
@@ -84,20 +60,6 @@ async fn answer(request: Request<Incoming>, node: Arc<Node>) -> Response<Full<By
         }
         _ => status(StatusCode::NOT_FOUND),
     }
-}
-
-fn status(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
-    response
-}
-
-fn json(code: StatusCode, value: &impl serde::Serialize) -> Response<Full<Bytes>> {
-    let mut response = status(code);
-    *response.body_mut() = Full::from(serde_json::to_vec(value).unwrap_or_default());
-    let json = header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
 }
 
 /// Asks the process behind `socket` for a mount. `None` if there is no such process.

@@ -11,8 +11,10 @@
 //! - [`driver`]: which of both;
 //! - [`mounts`]: what is mounted where, and how it is taken away;
 //! - [`node`]: many mounts in one process; [`serve`](mod@serve): its life; [`api`]: what it is asked;
+//! - [`snapshotter`]: the same, as nydus-snapshotter starts and drives it;
+//! - [`socket`]: how both are asked;
 //! - [`background`]: a mount that stays when its command returns;
-//! - [`cli`]: the commands.
+//! - [`cli`]: the commands; [`version`].
 
 #![forbid(unsafe_code)]
 
@@ -29,4 +31,7 @@ pub mod node;
 pub mod open;
 pub mod origin;
 pub mod serve;
+pub mod snapshotter;
+pub mod socket;
 pub mod swarm;
+pub mod version;

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use nydusd::cli::Args;
 
 fn main() -> ExitCode {
-    Args::parse().run()
+    Args::read().run()
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, bail};
 use image::local::BlobsAt;
 use image::store::{Access, Client};
-use lazy::{ChunkCache, LazyImage};
+use lazy::{BlobKey, BlobStats, CacheError, ChunkCache, LazyImage};
 use serde::{Deserialize, Serialize};
 use sys::Mapping;
 
@@ -18,7 +18,7 @@ use crate::fuse::session::Mounted;
 use crate::lock::lock;
 use crate::metadata::{Kept, Metadata};
 use crate::mounts;
-use crate::open::{self, Named, metadata_folder};
+use crate::open::{self, Found, Named, metadata_folder};
 use crate::swarm::Daemon;
 
 /// What is to be mounted, and where.
@@ -65,6 +65,12 @@ struct Served {
     _kept: Arc<Kept>,
 }
 
+/// Whether a node could not be made because another process has the cache.
+#[must_use]
+pub fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(CacheError::InUse(_)))
+}
+
 /// The process's mounts.
 #[derive(Debug)]
 pub struct Node {
@@ -104,26 +110,42 @@ impl Node {
     /// # Errors
     /// If it cannot be.
     pub fn mount(&self, order: &Order) -> anyhow::Result<()> {
-        let context = || format!("{} cannot be mounted on", order.at.display());
-        let at = mounts::resolve(&order.at).with_context(context)?;
-        self.clear(&at).with_context(context)?;
+        self.mount_as(&order.at, order.driver, &order.image, |metadata| {
+            let blobs = order.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
+            let platform = order.platform.as_deref().map(str::parse).transpose()?;
+            let named = Named { name: order.image.clone(), blobs, platform, manifest: None };
+            open::find(&named, || self.client(order), metadata)
+        })
+    }
+
+    /// Mounts on the folder `at` the image that `find` finds; `name` is what it is called. Blocks
+    /// until it is mounted.
+    ///
+    /// # Errors
+    /// If it cannot be.
+    pub fn mount_as(
+        &self,
+        at: &Path,
+        driver: Driver,
+        name: &str,
+        find: impl FnOnce(&Metadata) -> anyhow::Result<Found>,
+    ) -> anyhow::Result<()> {
+        let context = || format!("{} cannot be mounted on", at.display());
+        let at = &mounts::resolve(at).with_context(context)?;
+        self.clear(at).with_context(context)?;
         if !at.is_dir() {
-            bail!("{} is no folder", order.at.display());
+            bail!("{} is no folder", at.display());
         }
-        if let Some(there) = mounts::at(&at)?.filter(mounts::Mount::is_ours) {
-            bail!("{} is mounted on already: {}", order.at.display(), there.source);
+        if let Some(there) = mounts::at(at)?.filter(mounts::Mount::is_ours) {
+            bail!("{} is mounted on already: {}", at.display(), there.source);
         }
-        let blobs = order.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
-        let platform = order.platform.as_deref().map(str::parse).transpose()?;
-        let named = Named { name: order.image.clone(), blobs, platform, manifest: None };
-        let found = open::find(&named, || self.client(order), &self.metadata)?;
-        let opened = open::open(found, &self.daemon, Arc::clone(&self.cache))?;
+        let opened = open::open(find(&self.metadata)?, &self.daemon, Arc::clone(&self.cache))?;
         let (lazy, kept) = (Arc::clone(&opened.image), Arc::clone(&opened.bootstrap));
-        let mounted = driver::mount(order.driver, opened, &self.readers, &at, &order.image);
+        let mounted = driver::mount(driver, opened, &self.readers, at, name);
         let mounted = mounted.with_context(context)?;
-        tracing::info!(image = order.image, at = %at.display(), "mounted");
-        let served = Served { image: order.image.clone(), mounted, lazy, _kept: kept };
-        lock(&self.served).insert(at, served);
+        tracing::info!(image = name, at = %at.display(), "mounted");
+        let served = Served { image: name.to_owned(), mounted, lazy, _kept: kept };
+        lock(&self.served).insert(at.clone(), served);
         Ok(())
     }
 
@@ -173,6 +195,25 @@ impl Node {
             }
         };
         lock(&self.served).iter().map(told).collect()
+    }
+
+    /// What became of the chunks of the image at `at`, a path from [`mounts::resolve`].
+    #[must_use]
+    pub fn blobs(&self, at: &Path) -> Option<Vec<(BlobKey, BlobStats)>> {
+        lock(&self.served).get(at).map(|served| served.lazy.stats())
+    }
+
+    /// Whether something is still served at `at`, a path from [`mounts::resolve`].
+    #[must_use]
+    pub fn serves(&self, at: &Path) -> bool {
+        self.sweep();
+        lock(&self.served).contains_key(at)
+    }
+
+    /// The folder of the chunk cache.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn client(&self, order: &Order) -> anyhow::Result<Client> {

@@ -12,7 +12,7 @@ use image::chunked::{self, Reach, Said};
 use image::local::{self, BlobsAt};
 use image::oci::Platform;
 use image::place::Place;
-use image::registry::Repository;
+use image::registry::{Reference, Repository};
 use image::store::{Client, Store};
 use lazy::{BlobFrom, BlobKey, ChunkCache, LazyImage};
 use rafs::{Blob, BlobId, Bootstrap};
@@ -60,25 +60,54 @@ pub fn find(
 ) -> anyhow::Result<Found> {
     let context = || format!("{} cannot be opened", named.name);
     match local::bootstrap_at(&named.name) {
-        Some(path) => find_file(&path, &named.blobs, metadata).with_context(context),
+        Some(path) => find_files(&path, &named.blobs, metadata).with_context(context),
         None => find_stored(named, &client()?, metadata).with_context(context),
     }
 }
 
-/// An image whose bootstrap is a file.
-fn find_file(path: &Path, blobs: &BlobsAt, metadata: &Metadata) -> anyhow::Result<Found> {
+/// Finds the image whose bootstrap is the file `bootstrap`, and whose blobs are files.
+///
+/// # Errors
+/// If the files cannot be read, or are no image.
+pub fn find_files(bootstrap: &Path, blobs: &BlobsAt, metadata: &Metadata) -> anyhow::Result<Found> {
+    let (bootstrap, kept) = believed(bootstrap, metadata)?;
+    let blobs = local::blobs(&bootstrap, blobs)?;
+    Ok(Found { kept, blobs, repository: None, manifest: None })
+}
+
+/// Finds the image whose bootstrap is the file `bootstrap`, and whose blobs lie in `repository`.
+/// Nothing is asked of the registry yet.
+///
+/// # Errors
+/// If the file cannot be read, or is no bootstrap.
+pub fn find_beside(
+    bootstrap: &Path,
+    repository: Repository,
+    client: &Client,
+    metadata: &Metadata,
+) -> anyhow::Result<Found> {
+    let (_, kept) = believed(bootstrap, metadata)?;
+    // Its blobs have names of their own; no tag is ever asked for.
+    let reference = Reference::parse("latest")?;
+    let place = Place::Registry { repository: repository.clone(), reference };
+    let blobs = chunked::unlisted_blobs(client.open(&place)?, Reach::Parts);
+    Ok(Found { kept, blobs, repository: Some(repository), manifest: None })
+}
+
+/// A bootstrap that is a file: where it lies, and what it is. Its blobs' compression info may lie
+/// beside it.
+fn believed(path: &Path, metadata: &Metadata) -> anyhow::Result<(PathBuf, Arc<Kept>)> {
     tracing::warn!(
         bootstrap = %path.display(),
         "the bootstrap is a local file, which nothing vouches for: what it says is believed"
     );
-    let path = path.canonicalize()?;
+    let path = path.canonicalize().with_context(|| path.display().to_string())?;
     let key = Key::of_file(&path, &path.metadata()?, SystemTime::now());
-    let fetch = || {
+    let kept = metadata.get(&key, None, || {
         let bootstrap = local::read_bootstrap(&path)?;
-        Ok(Fresh { bootstrap, metas: std::collections::HashMap::new() })
-    };
-    let kept = metadata.get(&key, None, fetch)?;
-    Ok(Found { kept, blobs: local::blobs(&path, blobs)?, repository: None, manifest: None })
+        Ok(Fresh { bootstrap, metas: path.parent().map(local::infos).unwrap_or_default() })
+    })?;
+    Ok((path, kept))
 }
 
 /// An image in a registry, a layout, an archive.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api;
 use crate::node::Node;
+use crate::socket;
 
 /// How often it is seen whether mounts are left.
 const LOOK: Duration = Duration::from_millis(200);
@@ -28,33 +29,55 @@ pub fn serve(
 ) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let (node, socket) = (Arc::new(node), api::socket(folder));
+    let (node, path) = (Arc::new(node), api::socket(folder));
     runtime.block_on(async {
-        let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let signals = Signals::new()?;
         let stop = CancellationToken::new();
-        let answering = api::serve(api::listen(&socket)?, Arc::clone(&node), stop.clone());
+        let answering = api::serve(socket::listen(&path)?, Arc::clone(&node), stop.clone());
         let answering = tokio::spawn(answering);
         ready()?;
         until_done(&node, signals).await;
         stop.cancel();
         answering.await?;
-        let _ = std::fs::remove_file(&socket);
+        let _ = std::fs::remove_file(&path);
         Ok(())
     })
 }
 
 /// Until nothing is mounted any more.
-async fn until_done(node: &Node, (mut end, mut interrupt): (Signal, Signal)) {
-    let mut asked: Option<Instant> = None;
-    while node.sweep() > 0 && asked.is_none_or(|at| at.elapsed() < GRACE) {
+async fn until_done(node: &Node, signals: Signals) {
+    until_gone(|| node.sweep(), || node.take_all_away(), signals, std::future::pending()).await;
+}
+
+/// The signals that ask a process to end.
+pub(crate) struct Signals(Signal, Signal);
+
+impl Signals {
+    /// From now on they end nothing by themselves.
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    }
+}
+
+/// Until `left` says that nothing is mounted any more, or those that are in use have had their time
+/// after a signal, or `end`, which ask for it once.
+pub(crate) async fn until_gone(
+    left: impl Fn() -> usize,
+    take_all_away: impl Fn(),
+    Signals(mut terminate, mut interrupt): Signals,
+    end: impl Future<Output = ()>,
+) {
+    let (mut asked, mut end): (Option<Instant>, _) = (None, std::pin::pin!(end));
+    while left() > 0 && asked.is_none_or(|at| at.elapsed() < GRACE) {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => continue,
-            _ = end.recv() => {}
+            _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = end.as_mut(), if asked.is_none() => {}
         }
         if asked.replace(Instant::now()).is_none() {
             tracing::info!("asked to end: unmounting; what is in use is served for a while");
-            node.take_all_away();
+            take_all_away();
         }
     }
 }

@@ -11,6 +11,7 @@ use layer::{Limits, TarReader, Unpacker};
 use rafs::BlobId;
 use rafs::ondisk::MAX_BOOTSTRAP;
 
+use crate::local::META;
 use crate::oci::{Descriptor, Manifest, annotation};
 use crate::store::{Document, Store, StoreError};
 
@@ -89,6 +90,13 @@ pub fn blobs(store: &Arc<dyn Store>, manifest: &Manifest, reach: Reach) -> Box<d
     Box::new(InStore { store: Arc::clone(store), lengths, reach })
 }
 
+/// The data blobs of an image in a store, without a manifest that lists them: how long each is, is
+/// asked for at its first use.
+#[must_use]
+pub fn unlisted_blobs(store: Arc<dyn Store>, reach: Reach) -> Box<dyn Blobs> {
+    Box::new(InStore { store, lengths: HashMap::new(), reach })
+}
+
 /// What is in a bootstrap layer.
 #[derive(Debug)]
 pub struct Found {
@@ -101,9 +109,6 @@ pub struct Found {
     /// The digest of the layer, uncompressed.
     pub diff_id: Digest,
 }
-
-/// The name of a blob's compression info, without its digest.
-const META: &[u8] = b".blob.meta";
 
 /// Reads a bootstrap layer.
 ///
@@ -133,7 +138,9 @@ pub fn read_bootstrap(store: &dyn Store, layer: &Descriptor) -> Result<Found, Op
             b"image.boot" => bootstrap = Some(read()?),
             b"image.merkle" => merkle = Some(read()?),
             name => {
-                let hex = name.strip_suffix(META).and_then(|hex| std::str::from_utf8(hex).ok());
+                let hex = name
+                    .strip_suffix(META.as_bytes())
+                    .and_then(|hex| std::str::from_utf8(hex).ok());
                 if let Some(digest) = hex.and_then(|hex| format!("sha256:{hex}").parse().ok()) {
                     metas.insert(digest, read()?);
                 }

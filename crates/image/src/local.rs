@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use content::Digest;
 use rafs::ondisk::MAX_BOOTSTRAP;
 use rafs::section::{Section, SectionName, TAR_HEADER_SIZE, TOC_TAIL, Toc, section_before};
 
@@ -66,6 +67,28 @@ pub fn blobs(bootstrap: &Path, blobs: &BlobsAt) -> io::Result<Box<dyn Blobs>> {
         },
     })
 }
+
+/// The compression info of blobs that lies in `folder` as files, as it travels beside a bootstrap.
+/// What cannot be read is left out.
+#[must_use]
+pub fn infos(folder: &Path) -> HashMap<Digest, Bytes> {
+    let read = |blob: Digest| {
+        let file = File::open(folder.join(format!("{}{META}", blob.to_hex()))).ok()?;
+        Some((blob, whole(&FilePart::whole(file).ok()?).ok()?))
+    };
+    blobs_with_info(folder).into_iter().filter_map(read).collect()
+}
+
+/// The blobs of which there are such files in `folder`.
+#[must_use]
+pub fn blobs_with_info(folder: &Path) -> Vec<Digest> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let digest = |name: &str| format!("sha256:{}", name.strip_suffix(META)?).parse().ok();
+    entries.filter_map(|entry| digest(entry.file_name().to_str()?)).collect()
+}
+
+/// What such a file is called, behind its blob's digest.
+pub(crate) const META: &str = ".blob.meta";
 
 fn whole(file: &dyn ReadAt) -> io::Result<Bytes> {
     if file.length() > MAX_BOOTSTRAP {

@@ -259,9 +259,13 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         if let Some(info) = slot.info.get() {
             return Ok(info);
         }
-        let info = match &slot.from.info {
-            Some(file) => CompressionInfo::from_file(blob, file),
-            None => {
+        let beside = slot.from.info.as_ref().map(|file| CompressionInfo::from_file(blob, file));
+        let info = match beside {
+            Some(Ok(info)) => Ok(info),
+            beside => {
+                if let Some(Err(error)) = beside {
+                    tracing::warn!(%error, "what lies beside the bootstrap is wrong: asking the blob");
+                }
                 let length = blob.ci.compressed_size.saturating_add(HEADER_SIZE);
                 let stored = from.source.read(blob.ci.offset, length, from.urgency);
                 let stored = stored.map_err(|error| FetchError::Source { chunk, error })?;

@@ -40,7 +40,7 @@ pub mod parts;
 pub mod room;
 pub mod source;
 
-pub use blob::CachedBlob;
+pub use blob::{BlobStats, CachedBlob};
 pub use cache::{BlobKey, ChunkCache};
 pub use device::Device;
 pub use error::{CacheError, FetchError, ReadError};

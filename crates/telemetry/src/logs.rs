@@ -1,9 +1,11 @@
 //! Logs: to stderr, as text for people or as JSON for machines.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::reload::Handle;
 
 /// The `[log]` section of every binary's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +50,9 @@ pub enum LogError {
         /// What the parser says of it.
         reason: String,
     },
+    /// What this process logs is not to be changed.
+    #[error("what this process logs is fixed")]
+    Fixed,
     /// This process logs already.
     #[error("logging was set up twice in this process")]
     Twice,
@@ -82,6 +87,43 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
     };
     done.map_err(|_| LogError::Twice)
 }
+
+/// How what is logged is changed.
+static CHANGE: OnceLock<Handle<EnvFilter, Formatter>> = OnceLock::new();
+
+/// As [`init`], as text, but what is logged can be changed later ([`change`]); each line costs a
+/// little more.
+pub fn init_changeable(config: &LogConfig) -> Result<(), LogError> {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(config.filter()?)
+        .with_writer(std::io::stderr as fn() -> std::io::Stderr)
+        .log_internal_errors(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_filter_reloading();
+    let handle = builder.reload_handle();
+    builder.try_init().map_err(|_| LogError::Twice)?;
+    CHANGE.set(handle).map_err(|_| LogError::Twice)
+}
+
+/// Logs what `config` says from now on.
+///
+/// # Errors
+/// If it is not understood, or the process was not set up so.
+pub fn change(config: &LogConfig) -> Result<(), LogError> {
+    let filter = config.filter()?;
+    CHANGE.get().ok_or(LogError::Fixed)?.reload(filter).map_err(|_| LogError::Fixed)
+}
+
+/// Who writes lines, when what is logged can be changed.
+type Formatter = tracing_subscriber::layer::Layered<
+    tracing_subscriber::fmt::Layer<
+        tracing_subscriber::Registry,
+        tracing_subscriber::fmt::format::DefaultFields,
+        tracing_subscriber::fmt::format::Format,
+        fn() -> std::io::Stderr,
+    >,
+    tracing_subscriber::Registry,
+>;
 
 #[cfg(test)]
 mod tests {

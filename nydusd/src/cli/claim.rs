@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lazy::CacheError;
-
-use crate::node::Node;
+use crate::node::{Node, is_in_use};
 
 /// A process whose last mount is gone, or that was killed, holds the cache for so long at most.
 const ENDING: Duration = Duration::from_secs(5);
@@ -41,8 +39,4 @@ pub(super) fn claim(
             done => return done.map(Some),
         }
     }
-}
-
-fn is_in_use(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(CacheError::InUse(_)))
 }

@@ -1,12 +1,15 @@
 //! The commands. Each has a file: its arguments, and what is called with them.
 
+mod chunks;
 mod claim;
+mod fuse;
 mod ls;
 mod mount;
 mod outcome;
 mod registries;
 mod umount;
 
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -15,7 +18,7 @@ use clap::{Parser, Subcommand};
 /// kept as they are read.
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    version = crate::version::LINES.as_str(),
     after_help = "Where an image is:\n  \
     registry.example/repository:tag     a registry\n  \
     oci:FOLDER[:TAG]                    an OCI layout folder\n  \
@@ -35,9 +38,21 @@ enum Command {
     Mount(Box<mount::Mount>),
     Umount(umount::Umount),
     Ls(ls::Ls),
+    Fuse(Box<fuse::Fuse>),
 }
 
 impl Args {
+    /// Reads the arguments of this process. Without a command, options are those of `fuse`: so it
+    /// was in the days of the first snapshotters.
+    #[must_use]
+    pub fn read() -> Self {
+        let mut arguments: Vec<OsString> = std::env::args_os().collect();
+        if is_fuse(arguments.get(1)) {
+            arguments.insert(1, "fuse".into());
+        }
+        Self::parse_from(arguments)
+    }
+
     /// Does it.
     #[must_use]
     pub fn run(self) -> ExitCode {
@@ -45,10 +60,18 @@ impl Args {
             Command::Mount(command) => command.run(),
             Command::Umount(command) => command.run(),
             Command::Ls(command) => command.run(),
+            Command::Fuse(command) => command.run(),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => outcome::failed(&error),
         }
     }
+}
+
+/// Whether the first argument is an option that only `fuse` has.
+fn is_fuse(first: Option<&OsString>) -> bool {
+    let first = first.map(OsString::as_os_str).unwrap_or_default();
+    let ours = ["-h", "--help", "-V", "--version"].map(OsStr::new);
+    first.as_encoded_bytes().starts_with(b"-") && !ours.contains(&first)
 }

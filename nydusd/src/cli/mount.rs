@@ -6,11 +6,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use image::oci::Platform;
 use telemetry::logs::{self, LogConfig};
-use telemetry::units::ByteSize;
 
+use super::chunks::ChunkArgs;
 use super::claim::claim;
 use super::registries::RegistryArgs;
-use crate::driver::Driver;
 use crate::node::{Node, Order};
 use crate::{api, background, serve};
 
@@ -45,24 +44,11 @@ pub(super) struct Mount {
         default_value = CACHE
     )]
     cache_dir: PathBuf,
-    /// How much chunks may take there; those that were not used for longest go first
-    #[arg(long, value_name = "SIZE", env = "MEGANEURA_CACHE_SIZE", default_value = "64GiB")]
-    cache_size: ByteSize,
-    /// The unix socket of the node's dfdaemon, by way of which images in registries are fetched;
-    /// where nobody listens on it, the registry is asked
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "MEGANEURA_DFDAEMON_SOCKET",
-        default_value = "/run/meganeura/dfdaemon.sock"
-    )]
-    dfdaemon: PathBuf,
-    /// The way into the kernel
-    #[arg(long, value_enum, default_value_t = Driver::Auto)]
-    driver: Driver,
     /// Serve from this process, until it is unmounted or this process is asked to end
     #[arg(short, long)]
     foreground: bool,
+    #[command(flatten)]
+    chunks: ChunkArgs,
     #[command(flatten)]
     registries: RegistryArgs,
 }
@@ -92,7 +78,8 @@ impl Mount {
         }
         // Each thread that hears the kernel has room for a write of 16 MiB, which never comes.
         sys::keep_large_allocations_apart();
-        let make = || Node::new(&self.cache_dir, self.cache_size.as_u64(), &self.dfdaemon);
+        let ChunkArgs { cache_size, dfdaemon, .. } = &self.chunks;
+        let make = || Node::new(&self.cache_dir, cache_size.as_u64(), dfdaemon);
         // Another one may have been started at the same time, and then mounts it.
         let socket = api::socket(&self.cache_dir);
         let other = || Ok(background::stays() && api::ask_for(&socket, order)?.is_some());
@@ -120,7 +107,7 @@ impl Mount {
         Ok(Order {
             image: whole_name(&self.image)?,
             at: whole(&self.folder)?,
-            driver: self.driver,
+            driver: self.chunks.driver,
             blob_dir: self.blob_dir.as_ref().map(whole).transpose()?,
             platform: self.platform.as_ref().map(ToString::to_string),
             plain_http: registries.plain_http,

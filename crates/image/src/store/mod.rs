@@ -218,6 +218,12 @@ impl Client {
         Ok(Self { access, runtime: Arc::new(registry::Runtime::new()?) })
     }
 
+    /// A client that reaches registries otherwise, by the same threads.
+    #[must_use]
+    pub fn with(&self, access: Access) -> Self {
+        Self { access, runtime: Arc::clone(&self.runtime) }
+    }
+
     /// Opens a place to read from it.
     ///
     /// # Errors

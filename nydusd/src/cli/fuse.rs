@@ -1,0 +1,90 @@
+//! `nydusd fuse`
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use telemetry::logs;
+
+use super::chunks::ChunkArgs;
+use crate::snapshotter::daemon::{Daemon, Options};
+use crate::snapshotter::log::{self, LogFile};
+use crate::snapshotter::serve::{Only, serve};
+
+/// Serve images as nydus-snapshotter asks for them
+///
+/// With --bootstrap and --config, one image at the mount point. Without, those that are asked for
+/// over the API, each at a folder below the mount point.
+#[derive(Debug, Args)]
+pub(super) struct Fuse {
+    /// Where to mount: a folder that is there
+    #[arg(short = 'M', long, value_name = "DIR")]
+    mountpoint: PathBuf,
+    /// The image's bootstrap
+    #[arg(short = 'B', long, value_name = "FILE", requires = "config")]
+    bootstrap: Option<PathBuf>,
+    /// The mount's configuration: which registry, which cache folder (JSON or TOML)
+    #[arg(short = 'C', long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The unix socket of the API
+    #[arg(short = 'A', long, value_name = "FILE")]
+    apisock: PathBuf,
+    /// error, warn, info, debug or trace
+    #[arg(short = 'l', long, value_name = "LEVEL", default_value = "info")]
+    log_level: String,
+    /// Log into a file [default: standard error]
+    #[arg(short = 'L', long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// Put the log file aside when it has so many MiB; 0 for never
+    #[arg(long, value_name = "MIB", default_value_t = 0)]
+    log_rotation_size: u64,
+    /// What the snapshotter calls this daemon
+    #[arg(long, requires = "supervisor")]
+    id: Option<String>,
+    /// The socket of a supervisor, which is told nothing: descriptors are not handed over
+    #[arg(long, value_name = "FILE", requires = "id")]
+    supervisor: Option<PathBuf>,
+    /// Wait for another daemon's descriptors, which never come
+    #[arg(long)]
+    upgrade: bool,
+    /// Accepted; there are as many threads as are needed
+    #[arg(long, visible_alias = "fuse-threads", value_name = "N")]
+    thread_num: Option<u32>,
+    /// Accepted; descriptors are not handed over
+    #[arg(long, value_name = "POLICY")]
+    failover_policy: Option<String>,
+    /// Accepted; no descriptor limit is raised
+    #[arg(long, value_name = "N")]
+    rlimit_nofile: Option<u64>,
+    /// A list of files to fetch first
+    #[arg(long, value_name = "FILE")]
+    prefetch_files: Option<PathBuf>,
+    #[command(flatten)]
+    chunks: ChunkArgs,
+}
+
+impl Fuse {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let longest = self.log_rotation_size.checked_mul(1 << 20).filter(|longest| *longest > 0);
+        let log = self.log_file.as_deref().map(|path| LogFile::redirect(path, longest));
+        let log = log.transpose()?;
+        logs::init_changeable(&log::config(&self.log_level))?;
+        // Each thread that hears the kernel has room for a write of 16 MiB, which never comes.
+        sys::keep_large_allocations_apart();
+        let only = match (self.bootstrap, self.config) {
+            (Some(bootstrap), Some(config)) => Some(Only { bootstrap, config }),
+            (None, None) => None,
+            _ => bail!("--config goes with --bootstrap"),
+        };
+        let daemon = Daemon::new(Options {
+            id: self.id,
+            supervisor: self.supervisor,
+            mountpoint: std::path::absolute(&self.mountpoint)?,
+            driver: self.chunks.driver,
+            quota: self.chunks.cache_size.as_u64(),
+            dfdaemon: self.chunks.dfdaemon,
+            upgrade: self.upgrade,
+        })?;
+        serve(daemon, &self.apisock, only, log)
+    }
+}

@@ -1,0 +1,78 @@
+//! Which folder the chunks go to. The snapshotter names one cache folder for all its daemons, and in
+//! its dedicated mode starts one for each image; a chunk cache has one process. So each takes a
+//! numbered folder of its own in there, that of an earlier process if it is free and has the image's
+//! blobs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use content::Digest;
+use image::local;
+
+use super::credentials::Credentials;
+use crate::node::{Node, is_in_use};
+use crate::open::metadata_folder;
+
+/// So many processes may use one cache folder.
+const MOST: u32 = 1024;
+
+/// How the folders are called, in front of their number.
+const PREFIX: &str = "meganeura-";
+
+/// A node whose chunks are kept in a free folder of `cache`: one that has blobs of the image with
+/// this bootstrap, if there is one. It holds `quota` bytes.
+///
+/// # Errors
+/// If there is none that can be used.
+pub fn take(cache: &Path, bootstrap: &Path, quota: u64, dfdaemon: &Path) -> anyhow::Result<Node> {
+    let beside = bootstrap.parent().map(local::blobs_with_info).unwrap_or_default();
+    let (good, other): (Vec<_>, Vec<_>) =
+        (0..MOST).map(|number| folder(cache, number)).partition(|folder| has(folder, &beside));
+    for folder in good.into_iter().chain(other) {
+        match Node::new(&folder, quota, dfdaemon) {
+            Ok(node) => {
+                Credentials::sweep(&metadata_folder(node.folder()));
+                return Ok(node);
+            }
+            Err(error) if is_in_use(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bail!("{} is used by {MOST} processes already", cache.display())
+}
+
+fn folder(cache: &Path, number: u32) -> PathBuf {
+    cache.join(format!("{PREFIX}{number}"))
+}
+
+/// Whether a chunk cache has one of these blobs.
+fn has(folder: &Path, blobs: &[Digest]) -> bool {
+    blobs.iter().any(|blob| folder.join("blobs").join(format!("{}.map", blob.to_hex())).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_process_has_a_folder_and_finds_its_blobs_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, image) = (folder.path().join("cache"), folder.path().join("image"));
+        std::fs::create_dir(&image).unwrap();
+        let blob = Digest::of(b"blob").to_hex();
+        std::fs::write(image.join(format!("{blob}.blob.meta")), "").unwrap();
+        let take = |bootstrap: &str| {
+            take(&cache, &folder.path().join(bootstrap), 1 << 20, Path::new("/nowhere")).unwrap()
+        };
+        let first = take("other/image.boot");
+        let second = take("image/image.boot");
+        assert!(first.folder().ends_with("meganeura-0"));
+        assert!(second.folder().ends_with("meganeura-1"));
+        for end in ["map", "data"] {
+            std::fs::write(second.folder().join(format!("blobs/{blob}.{end}")), "").unwrap();
+        }
+        drop((first, second));
+        // The first is free too, but has nothing of it. (What is no map is thrown away then.)
+        assert!(take("image/image.boot").folder().ends_with("meganeura-1"));
+    }
+}

@@ -1,0 +1,85 @@
+//! Version 1, JSON: what nydus-snapshotter writes for each mount.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::backend::Keys;
+use super::{Config, ConfigError, Prefetch, VALIDATE};
+
+/// The file.
+#[derive(Deserialize)]
+pub(super) struct Form {
+    device: Device,
+    #[serde(default)]
+    fs_prefetch: FsPrefetch,
+    #[serde(default)]
+    digest_validate: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Device {
+    backend: TypedBackend,
+    #[serde(default)]
+    cache: Cache,
+}
+
+#[derive(Deserialize)]
+struct TypedBackend {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    config: Keys,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Cache {
+    validate: Option<bool>,
+    compressed: bool,
+    config: CacheConfig,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct CacheConfig {
+    work_dir: String,
+    enable_encryption: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct FsPrefetch {
+    enable: bool,
+    prefetch_all: bool,
+    bandwidth_rate: u64,
+}
+
+impl Form {
+    pub(super) fn read(self) -> Result<Config, ConfigError> {
+        let Device { backend, cache } = self.device;
+        let (backend, ignored) = backend.config.read(&backend.kind)?;
+        let FsPrefetch { enable, prefetch_all, bandwidth_rate } = self.fs_prefetch;
+        let folder = Some(cache.config.work_dir).filter(|folder| !folder.is_empty());
+        let mut config = Config {
+            backend,
+            cache: folder.map(PathBuf::from),
+            prefetch: Prefetch {
+                enable,
+                all: prefetch_all,
+                bandwidth: Some(bandwidth_rate).filter(|rate| *rate > 0),
+            },
+            ignored,
+        };
+        let unchecked = [cache.validate, self.digest_validate].contains(&Some(false));
+        config.ignore(unchecked, VALIDATE);
+        config.ignore(cache.compressed, COMPRESSED);
+        config.ignore(cache.config.enable_encryption, ENCRYPTION);
+        Ok(config)
+    }
+}
+
+/// Said of a cache that is to hold chunks as they come.
+pub(super) const COMPRESSED: &str = "`compressed` is ignored: the cache holds plain bytes";
+/// Said of a cache that is to be encrypted.
+pub(super) const ENCRYPTION: &str = "`enable_encryption` is ignored: the cache is not encrypted";

@@ -1,0 +1,65 @@
+//! The chunk caches of one process, by the folder that configurations name: usually one.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::caches;
+use super::daemon::Options;
+use crate::lock::lock;
+use crate::mounts;
+use crate::node::Node;
+
+/// The chunk caches, each with its mounts.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    quota: u64,
+    dfdaemon: PathBuf,
+    mountpoint: PathBuf,
+    open: Mutex<Vec<(PathBuf, Arc<Node>)>>,
+}
+
+impl Nodes {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            quota: options.quota,
+            dfdaemon: options.dfdaemon.clone(),
+            mountpoint: options.mountpoint.clone(),
+            open: Mutex::default(),
+        }
+    }
+
+    /// Who keeps chunks in the folder `cache`; the image with this bootstrap is to be mounted.
+    pub(super) fn over(&self, cache: &Path, bootstrap: &Path) -> anyhow::Result<Arc<Node>> {
+        let mut open = lock(&self.open);
+        if let Some((_, node)) = open.iter().find(|(there, _)| there == cache) {
+            return Ok(Arc::clone(node));
+        }
+        let node = Arc::new(caches::take(cache, bootstrap, self.quota, &self.dfdaemon)?);
+        self.clear(&node)?;
+        open.push((cache.to_owned(), Arc::clone(&node)));
+        Ok(node)
+    }
+
+    /// Takes away what an earlier process left below the mount point, over a chunk cache that has
+    /// just become ours.
+    fn clear(&self, node: &Node) -> std::io::Result<()> {
+        for mount in mounts::all()? {
+            if mount.at.starts_with(&self.mountpoint) && mount.is_ours() {
+                mounts::clear(&mount.at, node.folder())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many mounts are left.
+    pub(super) fn sweep(&self) -> usize {
+        lock(&self.open).iter().map(|(_, node)| node.sweep()).sum()
+    }
+
+    /// Unmounts everything; what is in use goes when its last user does.
+    pub(super) fn take_all_away(&self) {
+        for (_, node) in lock(&self.open).iter() {
+            node.take_all_away();
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The life of a daemon that the snapshotter started.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::answer;
+use super::daemon::Daemon;
+use super::log::LogFile;
+use crate::serve::{Signals, until_gone};
+use crate::socket;
+
+/// How often the log is looked at: whether it has grown too long.
+const LOOK_AT_LOG: Duration = Duration::from_secs(10);
+
+/// The one image of a dedicated daemon.
+#[derive(Clone, Debug)]
+pub struct Only {
+    /// Its bootstrap.
+    pub bootstrap: PathBuf,
+    /// Its configuration file.
+    pub config: PathBuf,
+}
+
+/// Serves until it is told to end, or the only image is unmounted. The socket `api` is there before
+/// anything is mounted, and as long as this process: a connection to it ends with the daemon.
+///
+/// # Errors
+/// If the socket or signals cannot be had, or the only image cannot be mounted.
+pub fn serve(
+    daemon: Daemon,
+    api: &Path,
+    only: Option<Only>,
+    log: Option<LogFile>,
+) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let daemon = Arc::new(daemon);
+    runtime.block_on(async {
+        let signals = Signals::new()?;
+        let stop = CancellationToken::new();
+        let listener = socket::listen(api);
+        let listener = listener.with_context(|| format!("{} cannot be made", api.display()))?;
+        let answering = {
+            let daemon = Arc::clone(&daemon);
+            socket::serve(listener, stop.clone(), move |asked| answer(asked, Arc::clone(&daemon)))
+        };
+        let answering = tokio::spawn(answering);
+        if let Some(log) = log {
+            tokio::spawn(keep_short(log));
+        }
+        let dedicated = only.is_some();
+        let began = begin(&daemon, only).await;
+        if began.is_ok() {
+            let left = || match daemon.sweep() {
+                // A shared daemon waits for what it will be told to mount.
+                0 if !dedicated || daemon.options().upgrade => {
+                    usize::from(!daemon.end.is_cancelled())
+                }
+                left => left,
+            };
+            let away = || {
+                daemon.end.cancel();
+                daemon.take_all_away();
+            };
+            until_gone(left, away, signals, daemon.end.cancelled()).await;
+        }
+        stop.cancel();
+        answering.await?;
+        let _ = std::fs::remove_file(api);
+        began
+    })
+}
+
+/// Mounts the only image, if there is one, and starts.
+async fn begin(daemon: &Arc<Daemon>, only: Option<Only>) -> anyhow::Result<()> {
+    if daemon.options().upgrade {
+        tracing::warn!("an upgrade hands descriptors over, which this daemon does not take");
+        return Ok(());
+    }
+    if let Some(Only { bootstrap, config }) = only {
+        let daemon = Arc::clone(daemon);
+        let mounted = tokio::task::spawn_blocking(move || {
+            let said = std::fs::read_to_string(&config);
+            let said = said.with_context(|| format!("{} cannot be read", config.display()))?;
+            daemon.mount_only(&bootstrap, &said)
+        });
+        mounted.await??;
+    }
+    daemon.ready();
+    daemon.start()?;
+    Ok(())
+}
+
+async fn keep_short(mut log: LogFile) {
+    loop {
+        tokio::time::sleep(LOOK_AT_LOG).await;
+        if let Err(error) = log.keep_short() {
+            tracing::warn!(%error, "the log cannot be put aside");
+        }
+    }
+}
