@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use image::local::BlobsAt;
@@ -41,6 +42,17 @@ pub struct Order {
     pub ca: Vec<PathBuf>,
     /// Docker's configuration file.
     pub docker_config: Option<PathBuf>,
+}
+
+/// How a process gets and keeps chunks, for all of its mounts.
+#[derive(Clone, Debug)]
+pub struct Supply {
+    /// How many bytes of chunks are kept.
+    pub quota: u64,
+    /// The socket of the node's dfdaemon, which need not be there.
+    pub dfdaemon: PathBuf,
+    /// How long a read waits while nobody gives what it wants.
+    pub read_limit: Duration,
 }
 
 /// One mount, as it is told.
@@ -85,21 +97,20 @@ pub struct Node {
 }
 
 impl Node {
-    /// No mounts; chunks are kept in `folder`, `quota` bytes of them, and come by way of the
-    /// dfdaemon that listens on `dfdaemon`.
+    /// No mounts; chunks are kept in `folder`.
     ///
     /// # Errors
     /// If the folder cannot be used, or another process uses it.
-    pub fn new(folder: &Path, quota: u64, dfdaemon: &Path) -> anyhow::Result<Self> {
-        let cache = Arc::new(ChunkCache::open(folder, quota)?);
+    pub fn new(folder: &Path, supply: &Supply) -> anyhow::Result<Self> {
+        let cache = Arc::new(ChunkCache::open(folder, supply.quota)?);
         let folder = folder.canonicalize()?;
         let metadata = Metadata::open(&metadata_folder(&folder));
         Ok(Self {
             cache,
             metadata: metadata.context("there is no place for images' metadata")?,
             folder,
-            daemon: Arc::new(Daemon::new(dfdaemon)?),
-            readers: Readers::new(WAITING),
+            daemon: Arc::new(Daemon::new(&supply.dfdaemon)?),
+            readers: Readers::new(WAITING, supply.read_limit),
             clients: Mutex::default(),
             served: Mutex::default(),
         })

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use image::bytes::{Blobs, ReadAt};
-use lazy::{Source, Urgency};
+use lazy::{Source, Want};
 use rafs::BlobId;
 
 /// One blob of an image, where the image lies: a folder, a layout, an archive, a registry. It is
@@ -35,7 +35,7 @@ impl Origin {
 }
 
 impl Source for Origin {
-    fn read(&self, offset: u64, length: u64, _: Urgency) -> io::Result<Bytes> {
-        self.open()?.read_at(offset, length)
+    fn read(&self, offset: u64, length: u64, want: &Want) -> io::Result<Bytes> {
+        self.open()?.read_until(offset, length, want.until)
     }
 }

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use image::registry::Repository;
-use lazy::{Source, Urgency};
+use lazy::{Source, Urgency, Want};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use url::form_urlencoded::Serializer;
@@ -44,10 +44,10 @@ impl Daemon {
         Ok(Self { socket: socket.to_owned(), runtime, idle: Mutex::default() })
     }
 
-    /// Exactly `length` bytes of what is at `target`, from `offset` on.
-    fn read(&self, target: &str, offset: u64, length: u64) -> io::Result<Bytes> {
+    /// Exactly `length` bytes of what is at `target`, from `offset` on, if they come within `limit`.
+    fn read(&self, target: &str, offset: u64, length: u64, limit: Duration) -> io::Result<Bytes> {
         // Made inside of the runtime, whose clock it takes.
-        let asked = async { tokio::time::timeout(LIMIT, self.ask(target, offset, length)).await };
+        let asked = async { tokio::time::timeout(limit, self.ask(target, offset, length)).await };
         let in_time = self.runtime.block_on(asked);
         in_time.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
@@ -127,20 +127,22 @@ impl Swarm {
 }
 
 impl Source for Swarm {
-    fn read(&self, offset: u64, length: u64, urgency: Urgency) -> io::Result<Bytes> {
-        let priority = match urgency {
+    fn read(&self, offset: u64, length: u64, want: &Want) -> io::Result<Bytes> {
+        let priority = match want.urgency {
             Urgency::Blocked => "blocked",
             Urgency::Prefetch => "prefetch",
         };
         let target = format!("{}&priority={priority}", self.target);
-        self.daemon.read(&target, offset, length).or_else(|error| {
+        // So that there is time left for the registry.
+        let limit = LIMIT.min(want.left() / 2);
+        self.daemon.read(&target, offset, length, limit).or_else(|error| {
             tracing::debug!(%error, "not by way of dfdaemon: asking the registry");
-            self.registry.read(offset, length, urgency)
+            self.registry.read(offset, length, want)
         })
     }
 
     /// What came by way of others was not right: the registry's own.
-    fn read_again(&self, offset: u64, length: u64, urgency: Urgency) -> io::Result<Bytes> {
-        self.registry.read_again(offset, length, urgency)
+    fn read_again(&self, offset: u64, length: u64, want: &Want) -> io::Result<Bytes> {
+        self.registry.read_again(offset, length, want)
     }
 }

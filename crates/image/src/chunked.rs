@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use content::Digest;
@@ -178,7 +179,7 @@ struct InStore {
 }
 
 fn other(error: StoreError) -> io::Error {
-    io::Error::other(error)
+    io::Error::new(error.kind(), error)
 }
 
 impl Blobs for InStore {
@@ -222,21 +223,26 @@ impl Ranges {
         io::copy(&mut reader, &mut file)?;
         FilePart::whole(file)
     }
+
+    fn part(&self, offset: u64, length: u64, until: Option<Instant>) -> io::Result<Bytes> {
+        let end = offset.checked_add(length).filter(|end| *end <= self.length);
+        let end = end.ok_or_else(|| short(offset, length, self.length))?;
+        let bytes = self.store.part(&self.digest, offset..end, until).map_err(other)?;
+        if bytes.len() as u64 == length {
+            Ok(bytes)
+        } else {
+            Err(short(offset, length, offset.saturating_add(bytes.len() as u64)))
+        }
+    }
 }
 
 impl ReadAt for Ranges {
     fn read_at(&self, offset: u64, length: u64) -> io::Result<Bytes> {
-        let end = offset.checked_add(length).filter(|end| *end <= self.length);
-        let end = end.ok_or_else(|| short(offset, length, self.length))?;
-        let reader = self.store.open_blob(&self.digest, offset..end).map_err(other)?;
-        // Memory follows what comes and not what was said.
-        let mut bytes = Vec::new();
-        reader.take(length).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 == length {
-            Ok(bytes.into())
-        } else {
-            Err(short(offset, length, offset.saturating_add(bytes.len() as u64)))
-        }
+        self.part(offset, length, None)
+    }
+
+    fn read_until(&self, offset: u64, length: u64, until: Instant) -> io::Result<Bytes> {
+        self.part(offset, length, Some(until))
     }
 
     fn length(&self) -> u64 {

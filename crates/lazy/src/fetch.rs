@@ -1,6 +1,7 @@
 //! From a blob's stored bytes to a chunk, never without its digest.
 
 use std::cell::RefCell;
+use std::io;
 
 use bytes::Bytes;
 use rafs::ci::Batch;
@@ -8,7 +9,8 @@ use rafs::codec::OpenBatch;
 use rafs::{ChunkError, ChunkInfo, Compressor, Decoder, Digester, Stored, VerifiedChunk};
 
 use crate::error::FetchError;
-use crate::source::{Source, Urgency};
+use crate::run::{Run, place};
+use crate::source::{Source, Want};
 
 thread_local! {
     /// Keeps its working memory from one chunk to the next.
@@ -24,8 +26,8 @@ pub struct From<'a> {
     pub compressor: Compressor,
     /// What their digests are.
     pub digester: Digester,
-    /// How badly they are wanted.
-    pub urgency: Urgency,
+    /// How badly they are wanted, and until when.
+    pub want: Want,
 }
 
 /// A chunk that is stored alone.
@@ -59,6 +61,31 @@ pub fn batch(
     })
 }
 
+/// Chunks that lie behind one another, by one request; `take` gets each by itself, or what is wrong
+/// with it.
+///
+/// # Errors
+/// If their bytes cannot be had; then none was taken.
+pub fn together(
+    run: &Run,
+    from: &From<'_>,
+    mut take: impl FnMut(&ChunkInfo, Result<VerifiedChunk, ChunkError>),
+) -> io::Result<()> {
+    let mut bytes = from.source.read(run.offset, run.length, &from.want)?;
+    if bytes.len() as u64 != run.length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    for chunk in &run.chunks {
+        let size = place(chunk).map_or(0, |(_, size)| size as usize);
+        let stored = bytes.split_to(size.min(bytes.len()));
+        let (compressor, digester) = (from.compressor, from.digester);
+        let opened =
+            DECODER.with(|decoder| decoder.borrow_mut().open(chunk, compressor, digester, &stored));
+        take(chunk, opened);
+    }
+    Ok(())
+}
+
 /// Makes something of so many stored bytes at an offset; if what came was not right, of what comes
 /// when they are asked for once more.
 fn stored<T>(
@@ -70,10 +97,10 @@ fn stored<T>(
     let chunk = chunk.digest;
     let lost = |error| FetchError::Source { chunk, error };
     let open = |bytes: &Bytes| DECODER.with(|decoder| open(&mut decoder.borrow_mut(), bytes));
-    let bytes = from.source.read(offset, u64::from(size), from.urgency).map_err(lost)?;
+    let bytes = from.source.read(offset, u64::from(size), &from.want).map_err(lost)?;
     open(&bytes).or_else(|error| {
         tracing::warn!(%chunk, %error, "a chunk came wrong: asking once more");
-        let bytes = from.source.read_again(offset, u64::from(size), from.urgency).map_err(lost)?;
+        let bytes = from.source.read_again(offset, u64::from(size), &from.want).map_err(lost)?;
         open(&bytes).map_err(|error| FetchError::Wrong { chunk, error })
     })
 }

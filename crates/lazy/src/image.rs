@@ -13,8 +13,10 @@ use crate::cache::{BlobKey, ChunkCache};
 use crate::device::Device;
 use crate::error::{FetchError, ReadError};
 use crate::fetch;
-use crate::parts::{Part, Piece, parts, pieces};
-use crate::source::{Source, Urgency};
+use crate::flight::Whose;
+use crate::parts::{Piece, parts, pieces};
+use crate::patience::{InVain, Pauses, is_outage, patiently};
+use crate::source::{Source, Want};
 
 /// Where the chunks of one of an image's blobs come from.
 #[derive(Debug)]
@@ -29,8 +31,8 @@ pub struct BlobFrom {
 
 /// One blob of an image, as far as it was used.
 #[derive(Debug)]
-struct Slot {
-    from: BlobFrom,
+pub(crate) struct Slot {
+    pub(crate) from: BlobFrom,
     cache: OnceLock<Arc<CachedBlob>>,
     info: OnceLock<CompressionInfo>,
 }
@@ -50,6 +52,7 @@ pub struct LazyImage<B> {
     bootstrap: Bootstrap<B>,
     slots: Vec<Slot>,
     cache: Arc<ChunkCache>,
+    in_vain: InVain,
 }
 
 impl<B: AsRef<[u8]>> LazyImage<B> {
@@ -63,7 +66,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     ) -> Self {
         let slot = |from| Slot { from, cache: OnceLock::new(), info: OnceLock::new() };
         let slots = bootstrap.blobs().iter().map(from).map(slot).collect();
-        Self { bootstrap, slots, cache }
+        Self { bootstrap, slots, cache, in_vain: InVain::default() }
     }
 
     /// The metadata.
@@ -89,25 +92,51 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     /// # Errors
     /// If the metadata does not say what it is made of.
     pub fn read_here(&self, of: &Of, offset: u64, into: &mut [u8]) -> Result<bool, ReadError> {
-        self.each(of, offset, into, |slot, _, part, into| {
-            Ok(slot.cache.get().is_some_and(|cache| cache.read(part, into)))
+        self.each(of, offset, into.len(), |piece| {
+            let to = into.get_mut(piece.place().clone()).ok_or_else(odd)?;
+            let Piece::Part(part) = piece else {
+                to.fill(0);
+                return Ok(true);
+            };
+            let (slot, _) = self.slot(part.chunk.blob)?;
+            Ok(slot.cache.get().is_some_and(|cache| cache.read(part, to)))
         })
     }
 
-    /// Fills `into` with what `of` means from `offset` on, and waits for what must be fetched. The
-    /// range must lie within.
+    /// Fills `into` with what `of` means from `offset` on, and waits for what must be fetched, until
+    /// `want` ends. The range must lie within.
     ///
     /// # Errors
     /// If the metadata does not say what it is made of, or a chunk cannot be had.
-    pub fn read(&self, of: &Of, offset: u64, into: &mut [u8]) -> Result<(), ReadError> {
-        let done = self.each(of, offset, into, |slot, blob, part, into| {
+    pub fn read(
+        &self,
+        of: &Of,
+        offset: u64,
+        into: &mut [u8],
+        want: &Want,
+    ) -> Result<(), ReadError> {
+        let missing = self.missing(of, offset, into.len())?;
+        let want = &self.in_vain.shorten(want, &missing);
+        let together = self.neighbours(missing, want)?;
+        let done = self.each(of, offset, into.len(), |piece| {
+            let to = into.get_mut(piece.place().clone()).ok_or_else(odd)?;
+            let Piece::Part(part) = piece else {
+                to.fill(0);
+                return Ok(true);
+            };
+            let (slot, blob) = self.slot(part.chunk.blob)?;
             let cache = self.cache_of(slot, blob);
-            if !cache.read(part, into) {
-                let chunk = self.fetch(slot, blob, cache, &part.chunk, Urgency::Blocked)?;
-                self.cache.make_room();
-                let bytes = chunk.bytes().get(part.within.clone());
-                into.copy_from_slice(bytes.filter(|b| b.len() == into.len()).ok_or_else(odd)?);
-            }
+            let fetched = match together.get(&part.chunk) {
+                Some(chunk) => chunk.clone(),
+                None if cache.read(part, to) => return Ok(true),
+                None => {
+                    let fetched = self.fetch(slot, blob, cache, &part.chunk, want)?;
+                    self.make_room();
+                    fetched
+                }
+            };
+            let bytes = fetched.bytes().get(part.within.clone());
+            to.copy_from_slice(bytes.filter(|b| b.len() == to.len()).ok_or_else(odd)?);
             Ok(true)
         });
         done.map(|_| ())
@@ -140,6 +169,11 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         names.all(|name| name.is_ok_and(|n| !files(&n.inode) || good(&n.inode).is_ok()))
     }
 
+    /// Gives back what was not used for longest, if the cache holds too much.
+    pub(crate) fn make_room(&self) {
+        self.cache.make_room();
+    }
+
     /// What became of chunks, of all blobs that were used.
     #[must_use]
     pub fn stats(&self) -> Vec<(BlobKey, BlobStats)> {
@@ -147,55 +181,48 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         used.filter_map(|slot| Some((slot.from.key, slot.cache.get()?.stats()))).collect()
     }
 
-    /// Hands each part of a range to `take`, until it says false. True if all of `into` was filled.
-    fn each(
+    /// Hands each piece of a range to `take`, until it says false. True if they made up all of it.
+    pub(crate) fn each(
         &self,
         of: &Of,
         offset: u64,
-        into: &mut [u8],
-        take: impl FnMut(&Slot, &Blob, &Part, &mut [u8]) -> Result<bool, ReadError>,
+        length: usize,
+        take: impl FnMut(&Piece) -> Result<bool, ReadError>,
     ) -> Result<bool, ReadError> {
         match of {
             Of::File(inode) => {
                 let chunks = self.bootstrap.chunks(inode)?;
-                let parts = parts(&chunks, offset, into.len());
-                self.fill(parts.map(|part| part.map(Piece::Part)), into, take)
+                let parts = parts(&chunks, offset, length);
+                fill(parts.map(|part| part.map(Piece::Part)), length, take)
             }
-            Of::Blob(blob) => {
-                self.fill(pieces(&self.bootstrap, *blob, offset, into.len()), into, take)
-            }
+            Of::Blob(blob) => fill(pieces(&self.bootstrap, *blob, offset, length), length, take),
         }
     }
 
-    fn fill(
-        &self,
-        pieces: impl Iterator<Item = Result<Piece, RafsError>>,
-        into: &mut [u8],
-        mut take: impl FnMut(&Slot, &Blob, &Part, &mut [u8]) -> Result<bool, ReadError>,
-    ) -> Result<bool, ReadError> {
-        let mut filled = 0_usize;
-        for piece in pieces {
-            let piece: Piece = piece?;
-            let to = into.get_mut(piece.place().clone()).ok_or_else(odd)?;
-            filled = filled.saturating_add(to.len());
-            match &piece {
-                Piece::Zeros(_) => to.fill(0),
-                Piece::Part(part) => {
-                    let number = usize::from(part.chunk.blob);
-                    let slot = self.slots.get(number).ok_or_else(odd)?;
-                    let blob = self.bootstrap.blobs().get(number).ok_or_else(odd)?;
-                    if !take(slot, blob, part, to)? {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
-        // Bytes that no chunk has are no zeros.
-        if filled == into.len() { Ok(true) } else { Err(odd().into()) }
+    /// The blob of this number.
+    pub(crate) fn slot(&self, blob: u8) -> Result<(&Slot, &Blob), RafsError> {
+        let number = usize::from(blob);
+        let slot = self.slots.get(number).ok_or_else(odd)?;
+        Ok((slot, self.bootstrap.blobs().get(number).ok_or_else(odd)?))
     }
 
-    fn cache_of<'a>(&self, slot: &'a Slot, blob: &Blob) -> &'a Arc<CachedBlob> {
+    pub(crate) fn cache_of<'a>(&self, slot: &'a Slot, blob: &Blob) -> &'a Arc<CachedBlob> {
         slot.cache.get_or_init(|| self.cache.blob(slot.from.key, blob.uncompressed_size))
+    }
+
+    /// Where a blob's chunks come from, and how they are checked.
+    pub(crate) fn source_of<'a>(
+        &self,
+        slot: &'a Slot,
+        blob: &Blob,
+        want: &Want,
+    ) -> fetch::From<'a> {
+        fetch::From {
+            source: &*slot.from.source,
+            compressor: blob.compressor,
+            digester: self.bootstrap.digester(),
+            want: *want,
+        }
     }
 
     fn fetch(
@@ -204,16 +231,28 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         blob: &Blob,
         cache: &CachedBlob,
         chunk: &ChunkInfo,
-        urgency: Urgency,
+        want: &Want,
     ) -> Result<VerifiedChunk, ReadError> {
-        let digester = self.bootstrap.digester();
-        let source = &*slot.from.source;
-        let from = fetch::From { source, compressor: blob.compressor, digester, urgency };
-        let fetched = cache.chunk(chunk, digester, || match chunk.stored {
+        let from = self.source_of(slot, blob, want);
+        let once = || match chunk.stored {
             Stored::Alone { .. } => fetch::alone(chunk, &from),
             Stored::Batched => self.batched(slot, blob, cache, chunk, &from),
-        });
-        fetched.map_err(ReadError::Fetch)
+        };
+        let mut pauses = Pauses::new();
+        loop {
+            let (whose, fetched) = cache.chunk(chunk, from.digester, || patiently(want, once));
+            let error = match fetched {
+                Err(error) if is_outage(&error) => error,
+                done => return done.map_err(ReadError::Fetch),
+            };
+            // Whoever else asked for it had less time left than we have.
+            let pause = if whose == Whose::Others { pauses.next(want.left()) } else { None };
+            let Some(pause) = pause else {
+                self.in_vain.note(chunk);
+                return Err(ReadError::Fetch(error));
+            };
+            std::thread::sleep(pause);
+        }
     }
 
     /// A chunk that lies in a batch; the others in it are kept too.
@@ -267,7 +306,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
                     tracing::warn!(%error, "what lies beside the bootstrap is wrong: asking the blob");
                 }
                 let length = blob.ci.compressed_size.saturating_add(HEADER_SIZE);
-                let stored = from.source.read(blob.ci.offset, length, from.urgency);
+                let stored = from.source.read(blob.ci.offset, length, &from.want);
                 let stored = stored.map_err(|error| FetchError::Source { chunk, error })?;
                 CompressionInfo::from_blob(blob, &stored)
             }
@@ -277,7 +316,25 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     }
 }
 
+/// Hands pieces to `take`, until it says false. True if they made up all of `length` bytes.
+fn fill(
+    pieces: impl Iterator<Item = Result<Piece, RafsError>>,
+    length: usize,
+    mut take: impl FnMut(&Piece) -> Result<bool, ReadError>,
+) -> Result<bool, ReadError> {
+    let mut filled = 0_usize;
+    for piece in pieces {
+        let piece = piece?;
+        filled = filled.saturating_add(piece.place().len());
+        if !take(&piece)? {
+            return Ok(false);
+        }
+    }
+    // Bytes that no chunk has are no zeros.
+    if filled == length { Ok(true) } else { Err(odd().into()) }
+}
+
 /// What reading the bootstrap has ruled out.
-const fn odd() -> RafsError {
+pub(crate) const fn odd() -> RafsError {
     RafsError::Corrupt { what: "chunk indexes", at: 0, why: "the chunks do not make up the file" }
 }

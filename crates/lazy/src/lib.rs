@@ -23,6 +23,8 @@
 //! - [`room`]: how much all of them may take, and what goes first;
 //! - [`source`]: who has what is not in the cache;
 //! - [`fetch`]: from a blob's stored bytes to a chunk;
+//! - [`patience`]: asking again while who has it is away;
+//! - [`run`](mod@run): chunks that lie behind one another, asked for together;
 //! - [`image`](mod@image): a bootstrap and its blobs: files that can be read.
 
 #![forbid(unsafe_code)]
@@ -36,8 +38,11 @@ pub mod flight;
 pub mod image;
 pub mod ledger;
 mod lock;
+mod neighbours;
 pub mod parts;
+pub mod patience;
 pub mod room;
+pub mod run;
 pub mod source;
 
 pub use blob::{BlobStats, CachedBlob};
@@ -45,4 +50,4 @@ pub use cache::{BlobKey, ChunkCache};
 pub use device::Device;
 pub use error::{CacheError, FetchError, ReadError};
 pub use image::{BlobFrom, LazyImage, Of};
-pub use source::{Source, Urgency};
+pub use source::{Source, Urgency, Want};

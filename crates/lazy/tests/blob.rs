@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
 use bytes::Bytes;
+use lazy::flight::Whose;
 use lazy::parts::Part;
-use lazy::{BlobKey, CachedBlob, ChunkCache, FetchError};
+use lazy::{BlobKey, CachedBlob, ChunkCache, FetchError, Urgency};
 use rafs::{ChunkInfo, Digester};
 use support::{bytes, chunk, verified};
 
@@ -35,7 +36,7 @@ fn nobody(chunk: &ChunkInfo) -> FetchError {
 }
 
 fn put(blob: &CachedBlob, chunk: &ChunkInfo, bytes: &Bytes) {
-    let fetched = blob.chunk(chunk, Digester::Sha256, || Ok(verified(chunk, bytes)));
+    let (_, fetched) = blob.chunk(chunk, Digester::Sha256, || Ok(verified(chunk, bytes)));
     assert_eq!(fetched.unwrap().bytes(), bytes);
 }
 
@@ -57,9 +58,9 @@ fn what_was_fetched_is_here_and_in_the_next_run_once_it_was_checked() {
     fs::File::options().write(true).open(path).unwrap().write_all_at(b"?", 3 * 4096).unwrap();
     let (_second, blob) = cache(&folder);
     assert_eq!(here(&blob, &a), None, "not before it was checked");
-    let found = blob.chunk(&a, Digester::Sha256, || Err(nobody(&a))).unwrap();
+    let found = blob.chunk(&a, Digester::Sha256, || Err(nobody(&a))).1.unwrap();
     assert_eq!((found.bytes(), here(&blob, &a)), (&one, Some(one.clone())));
-    blob.chunk(&b, Digester::Sha256, || Err(nobody(&b))).unwrap_err();
+    blob.chunk(&b, Digester::Sha256, || Err(nobody(&b))).1.unwrap_err();
     assert_eq!(here(&blob, &b), None);
     let stats = blob.stats();
     assert_eq!((stats.recovered, stats.damaged, stats.fetched), (1, 1, 0));
@@ -112,7 +113,7 @@ fn many_who_want_one_chunk_get_it_from_one_fetch() {
         for _ in 0..8 {
             scope.spawn(|| {
                 begun.wait();
-                let fetched = blob.chunk(&wanted, Digester::Sha256, || {
+                let (_, fetched) = blob.chunk(&wanted, Digester::Sha256, || {
                     fetches.fetch_add(1, Ordering::SeqCst);
                     std::thread::sleep(std::time::Duration::from_millis(200));
                     Ok(verified(&wanted, &all))
@@ -138,10 +139,49 @@ fn a_failure_is_told_to_all_and_is_not_kept() {
             });
         });
         std::thread::sleep(std::time::Duration::from_millis(50));
-        let told = blob.chunk(&wanted, Digester::Sha256, || Err(nobody(&wanted)));
+        let (_, told) = blob.chunk(&wanted, Digester::Sha256, || Err(nobody(&wanted)));
         assert!(matches!(*told.unwrap_err(), FetchError::Abandoned(_)));
         assert!(panics.join().is_err());
     });
     put(&blob, &wanted, &all);
+    assert_eq!(here(&blob, &wanted), Some(all));
+}
+
+#[test]
+fn what_is_claimed_is_fetched_by_one_for_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_cache, blob) = cache(&folder);
+    let all = bytes(1, 5000);
+    let wanted = chunk(7, &all);
+    for urgency in [Urgency::Prefetch, Urgency::Blocked] {
+        let claim = blob.claim(&wanted, Digester::Sha256, urgency).unwrap();
+        for other in [Urgency::Prefetch, Urgency::Blocked] {
+            assert!(blob.claim(&wanted, Digester::Sha256, other).is_none());
+        }
+        drop(claim);
+    }
+    let claim = blob.claim(&wanted, Digester::Sha256, Urgency::Blocked).unwrap();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| blob.chunk(&wanted, Digester::Sha256, || Err(nobody(&wanted))));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        claim.land(verified(&wanted, &all));
+        let (whose, fetched) = reader.join().unwrap();
+        assert_eq!((whose, fetched.unwrap().bytes()), (Whose::Others, &all));
+    });
+    assert!(blob.claim(&wanted, Digester::Sha256, Urgency::Blocked).is_none(), "it is here");
+    assert_eq!((here(&blob, &wanted), blob.stats().fetched), (Some(all), 1));
+}
+
+#[test]
+fn a_reader_does_not_wait_long_for_what_is_prefetched() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_cache, blob) = cache(&folder);
+    let all = bytes(1, 5000);
+    let wanted = chunk(7, &all);
+    let claim = blob.claim(&wanted, Digester::Sha256, Urgency::Prefetch).unwrap();
+    let fetch = || Ok(verified(&wanted, &all));
+    let (whose, fetched) = blob.chunk(&wanted, Digester::Sha256, fetch);
+    assert_eq!((whose, fetched.unwrap().bytes()), (Whose::Own, &all));
+    claim.land(verified(&wanted, &all));
     assert_eq!(here(&blob, &wanted), Some(all));
 }

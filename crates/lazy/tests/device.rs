@@ -88,7 +88,7 @@ fn the_next_run_does_not_change_it_either() {
     let other = bytes(3, 10_000);
     let wrong = chunk(0, &other);
     let fetched = blob.chunk(&wrong, Digester::Sha256, || Ok(verified(&wrong, &other)));
-    assert_eq!(fetched.unwrap().bytes(), &other);
+    assert_eq!(fetched.1.unwrap().bytes(), &other);
     assert!(right(&file), "it was overwritten or punched");
     drop((cache, blob));
 
@@ -111,11 +111,11 @@ fn a_damaged_one_is_given_up() {
     let (_cache, blob) = open(&folder);
     let [(a, first), (b, second)] = two();
     let fetched = blob.chunk(&a, Digester::Sha256, || Ok(verified(&a, &first)));
-    assert_eq!(fetched.unwrap().bytes(), &first);
+    assert_eq!(fetched.1.unwrap().bytes(), &first);
     assert!(blob.is_given_up());
     let mut found = vec![0; second.len()];
     file.read_exact_at(&mut found, b.uncompressed_offset).unwrap();
     assert_eq!(found, second, "what is right stays so for who has it open");
     let lost = FetchError::Abandoned(b.digest);
-    assert!(blob.chunk(&b, Digester::Sha256, || Err(lost)).is_err(), "it keeps nothing more");
+    assert!(blob.chunk(&b, Digester::Sha256, || Err(lost)).1.is_err(), "it keeps nothing more");
 }

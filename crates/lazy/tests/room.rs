@@ -62,7 +62,7 @@ fn the_least_recently_used_segments_go_first() {
     assert_eq!(cache.held(), 3 << 20);
     // What went is had again.
     let (chunk, bytes) = &all[0];
-    let again = blob.chunk(chunk, Digester::Sha256, || Ok(verified(chunk, bytes))).unwrap();
+    let again = blob.chunk(chunk, Digester::Sha256, || Ok(verified(chunk, bytes))).1.unwrap();
     assert_eq!((again.bytes(), is_here(&blob, chunk)), (bytes, true));
 }
 
@@ -118,7 +118,7 @@ fn readers_get_right_bytes_while_room_is_made() {
                     } else {
                         let fetched =
                             blob.chunk(chunk, Digester::Sha256, || Ok(verified(chunk, bytes)));
-                        assert!(fetched.unwrap().bytes() == bytes);
+                        assert!(fetched.1.unwrap().bytes() == bytes);
                         cache.make_room();
                     }
                 }

@@ -1,11 +1,13 @@
 //! How chunks come and are kept, and how images are mounted.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use telemetry::units::ByteSize;
 
 use crate::driver::Driver;
+use crate::node::Supply;
 
 /// How chunks come and are kept, and how images are mounted.
 #[derive(Debug, Clone, Args)]
@@ -22,7 +24,28 @@ pub(super) struct ChunkArgs {
         default_value = "/run/meganeura/dfdaemon.sock"
     )]
     pub(super) dfdaemon: PathBuf,
+    /// How long a read waits, in seconds, while nobody gives what it wants: then it fails, and the
+    /// next one tries again
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "MEGANEURA_READ_LIMIT",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub(super) read_limit: u64,
     /// The way into the kernel
     #[arg(long, value_enum, env = "MEGANEURA_DRIVER", default_value_t = Driver::Auto)]
     pub(super) driver: Driver,
+}
+
+impl ChunkArgs {
+    /// How a process gets and keeps chunks: for all of its mounts.
+    pub(super) fn supply(&self) -> Supply {
+        Supply {
+            quota: self.cache_size.as_u64(),
+            dfdaemon: self.dfdaemon.clone(),
+            read_limit: Duration::from_secs(self.read_limit),
+        }
+    }
 }

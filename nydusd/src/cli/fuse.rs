@@ -81,8 +81,7 @@ impl Fuse {
             supervisor: self.supervisor,
             mountpoint: std::path::absolute(&self.mountpoint)?,
             driver: self.chunks.driver,
-            quota: self.chunks.cache_size.as_u64(),
-            dfdaemon: self.chunks.dfdaemon,
+            supply: self.chunks.supply(),
             upgrade: self.upgrade,
         })?;
         serve(daemon, &self.apisock, only, log)

@@ -78,8 +78,7 @@ impl Mount {
         }
         // Each thread that hears the kernel has room for a write of 16 MiB, which never comes.
         sys::keep_large_allocations_apart();
-        let ChunkArgs { cache_size, dfdaemon, .. } = &self.chunks;
-        let make = || Node::new(&self.cache_dir, cache_size.as_u64(), dfdaemon);
+        let make = || Node::new(&self.cache_dir, &self.chunks.supply());
         // Another one may have been started at the same time, and then mounts it.
         let socket = api::socket(&self.cache_dir);
         let other = || Ok(background::stays() && api::ask_for(&socket, order)?.is_some());

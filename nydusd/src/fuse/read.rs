@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fuser::{Errno, ReplyData};
 use image::causes;
-use lazy::{LazyImage, Of, ReadError};
+use lazy::{LazyImage, Of, ReadError, Urgency, Want};
 use sys::Mapping;
 
 use super::readers::Readers;
@@ -23,7 +23,9 @@ pub(crate) fn answer_read(
         Ok(true) => reply.data(&buffer),
         Ok(false) => {
             let image = Arc::clone(image);
-            readers.spawn(move || match image.read(&of, offset, &mut buffer) {
+            // The reader waits from now on, and not from when there is a thread for it.
+            let want = Want::within(readers.limit(), Urgency::Blocked);
+            readers.spawn(move || match image.read(&of, offset, &mut buffer, &want) {
                 Ok(()) => reply.data(&buffer),
                 Err(error) => reply.error(failed(&error)),
             });

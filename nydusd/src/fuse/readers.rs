@@ -26,6 +26,7 @@ pub struct Readers {
 
 struct Shared {
     most: usize,
+    limit: Duration,
     state: Mutex<State>,
     wake: Condvar,
     buffers: Mutex<Vec<Vec<u8>>>,
@@ -39,16 +40,23 @@ struct State {
 }
 
 impl Readers {
-    /// At most `most` threads, of which there is none yet.
+    /// At most `most` threads, of which there is none yet. A read waits for at most `limit`.
     #[must_use]
-    pub fn new(most: usize) -> Self {
+    pub fn new(most: usize, limit: Duration) -> Self {
         let shared = Shared {
             most: most.max(1),
+            limit,
             state: Mutex::default(),
             wake: Condvar::new(),
             buffers: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// How long a read waits for chunks before it fails.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        self.shared.limit
     }
 
     /// Does `job` in another thread, as soon as one is free.
@@ -174,7 +182,7 @@ mod tests {
 
     #[test]
     fn jobs_run_side_by_side_and_none_is_left_behind() {
-        let readers = Readers::new(3);
+        let readers = Readers::new(3, IDLE);
         let (send, receive) = channel();
         let gate = Arc::new(std::sync::Barrier::new(3));
         // Three that need each other, then many more than there are threads.
@@ -196,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_job_that_panics_takes_its_thread_only() {
-        let readers = Readers::new(1);
+        let readers = Readers::new(1, IDLE);
         readers.spawn(|| panic!("on purpose"));
         let (send, receive) = channel();
         for _ in 0..200 {
@@ -211,7 +219,7 @@ mod tests {
 
     #[test]
     fn buffers_are_as_long_as_asked() {
-        let readers = Readers::new(1);
+        let readers = Readers::new(1, IDLE);
         assert_eq!(readers.buffer(100).len(), 100);
         assert_eq!(readers.buffer(7).len(), 7);
         assert_eq!(readers.buffer(0).len(), 0);

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use content::Digest;
@@ -114,6 +114,15 @@ impl Store for Remembered {
 
     fn open_blob(&self, digest: &Digest, range: Range<u64>) -> Result<BlobReader, StoreError> {
         self.store.open_blob(digest, range)
+    }
+
+    fn part(
+        &self,
+        digest: &Digest,
+        range: Range<u64>,
+        until: Option<Instant>,
+    ) -> Result<Bytes, StoreError> {
+        self.store.part(digest, range, until)
     }
 
     fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {

@@ -10,7 +10,7 @@ use content::Digest;
 use image::local;
 
 use super::credentials::Credentials;
-use crate::node::{Node, is_in_use};
+use crate::node::{Node, Supply, is_in_use};
 use crate::open::metadata_folder;
 
 /// So many processes may use one cache folder.
@@ -20,16 +20,16 @@ const MOST: u32 = 1024;
 const PREFIX: &str = "meganeura-";
 
 /// A node whose chunks are kept in a free folder of `cache`: one that has blobs of the image with
-/// this bootstrap, if there is one. It holds `quota` bytes.
+/// this bootstrap, if there is one.
 ///
 /// # Errors
 /// If there is none that can be used.
-pub fn take(cache: &Path, bootstrap: &Path, quota: u64, dfdaemon: &Path) -> anyhow::Result<Node> {
+pub fn take(cache: &Path, bootstrap: &Path, supply: &Supply) -> anyhow::Result<Node> {
     let beside = bootstrap.parent().map(local::blobs_with_info).unwrap_or_default();
     let (good, other): (Vec<_>, Vec<_>) =
         (0..MOST).map(|number| folder(cache, number)).partition(|folder| has(folder, &beside));
     for folder in good.into_iter().chain(other) {
-        match Node::new(&folder, quota, dfdaemon) {
+        match Node::new(&folder, supply) {
             Ok(node) => {
                 Credentials::sweep(&metadata_folder(node.folder()));
                 return Ok(node);
@@ -57,13 +57,16 @@ mod tests {
     #[test]
     fn each_process_has_a_folder_and_finds_its_blobs_again() {
         let folder = tempfile::tempdir().unwrap();
+        let supply = Supply {
+            quota: 1 << 20,
+            dfdaemon: "/nowhere".into(),
+            read_limit: std::time::Duration::from_secs(1),
+        };
         let (cache, image) = (folder.path().join("cache"), folder.path().join("image"));
         std::fs::create_dir(&image).unwrap();
         let blob = Digest::of(b"blob").to_hex();
         std::fs::write(image.join(format!("{blob}.blob.meta")), "").unwrap();
-        let take = |bootstrap: &str| {
-            take(&cache, &folder.path().join(bootstrap), 1 << 20, Path::new("/nowhere")).unwrap()
-        };
+        let take = |bootstrap: &str| take(&cache, &folder.path().join(bootstrap), &supply).unwrap();
         let first = take("other/image.boot");
         let second = take("image/image.boot");
         assert!(first.folder().ends_with("meganeura-0"));

@@ -19,6 +19,7 @@ use super::refused::Refused;
 use crate::driver::Driver;
 use crate::lock::lock;
 use crate::mounts;
+use crate::node::Supply;
 
 /// What the one mount of a dedicated daemon is called.
 pub const ONLY: &str = "/";
@@ -46,10 +47,8 @@ pub struct Options {
     pub mountpoint: PathBuf,
     /// The way into the kernel.
     pub driver: Driver,
-    /// How much chunks may take on the disk, in bytes.
-    pub quota: u64,
-    /// The socket of the node's dfdaemon.
-    pub dfdaemon: PathBuf,
+    /// How chunks come and are kept.
+    pub supply: Supply,
     /// Whether it waits for another one's descriptors, and mounts nothing itself.
     pub upgrade: bool,
 }

@@ -7,13 +7,12 @@ use super::caches;
 use super::daemon::Options;
 use crate::lock::lock;
 use crate::mounts;
-use crate::node::Node;
+use crate::node::{Node, Supply};
 
 /// The chunk caches, each with its mounts.
 #[derive(Debug)]
 pub(super) struct Nodes {
-    quota: u64,
-    dfdaemon: PathBuf,
+    supply: Supply,
     mountpoint: PathBuf,
     open: Mutex<Vec<(PathBuf, Arc<Node>)>>,
 }
@@ -21,8 +20,7 @@ pub(super) struct Nodes {
 impl Nodes {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            quota: options.quota,
-            dfdaemon: options.dfdaemon.clone(),
+            supply: options.supply.clone(),
             mountpoint: options.mountpoint.clone(),
             open: Mutex::default(),
         }
@@ -34,7 +32,7 @@ impl Nodes {
         if let Some((_, node)) = open.iter().find(|(there, _)| there == cache) {
             return Ok(Arc::clone(node));
         }
-        let node = Arc::new(caches::take(cache, bootstrap, self.quota, &self.dfdaemon)?);
+        let node = Arc::new(caches::take(cache, bootstrap, &self.supply)?);
         self.clear(&node)?;
         open.push((cache.to_owned(), Arc::clone(&node)));
         Ok(node)

@@ -11,9 +11,13 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use server::{Behaviour, registry};
+use trees::{directory, packed};
 
 /// Whether images can be mounted here; says aloud if not.
 pub(crate) fn can_mount() -> bool {
@@ -149,6 +153,16 @@ impl Drop for Node {
             eprintln!("{}", log.unwrap_or_default());
         }
     }
+}
+
+/// A node, the tree that it should show, the image's name, and the registry that has it.
+pub(crate) fn with_registry(driver: &'static str) -> (Node, PathBuf, String, Arc<Behaviour>) {
+    let node = Node::new(driver);
+    let (tree, layout) = (node.path("tree"), node.path("layout"));
+    directory(&tree);
+    packed(&tree, &layout);
+    let (address, behaviour) = registry(&layout);
+    (node, tree, format!("{address}/team/demo:v1"), behaviour)
 }
 
 /// The program with these arguments.

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What a server does, and what it was asked.
 #[derive(Debug)]
@@ -18,6 +19,12 @@ pub(crate) struct Behaviour {
     pub(crate) down: AtomicBool,
     /// A bit of every blob's part is wrong.
     pub(crate) lies: AtomicBool,
+    /// No part of a blob is given until this is over.
+    pub(crate) stalls: AtomicBool,
+    /// The value of `Authorization` without which nothing is given.
+    pub(crate) wants: Mutex<Option<String>>,
+    /// The digests, in hex, of blobs that it does not have.
+    pub(crate) lacks: Mutex<Vec<String>>,
     /// How many parts of blobs were given.
     pub(crate) parts: AtomicU64,
     /// Their bytes.
@@ -31,6 +38,9 @@ impl Behaviour {
             layout: layout.to_owned(),
             down: AtomicBool::new(false),
             lies: AtomicBool::new(false),
+            stalls: AtomicBool::new(false),
+            wants: Mutex::default(),
+            lacks: Mutex::default(),
             parts: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             asked: Mutex::default(),
@@ -107,12 +117,23 @@ fn answer(
     if behaviour.down.load(Ordering::SeqCst) {
         return ("503 Service Unavailable", String::new(), b"down".to_vec());
     }
+    let wanted = behaviour.wants.lock().unwrap().clone();
+    if wanted.is_some_and(|wanted| headers.get("authorization") != Some(&wanted)) {
+        let challenge = "WWW-Authenticate: Basic realm=\"test\"\r\n";
+        return ("401 Unauthorized", challenge.to_owned(), Vec::new());
+    }
     let path = request.split(' ').nth(1).unwrap();
     if let Some((_, rest)) = path.split_once("/manifests/") {
         return manifest(rest, behaviour);
     }
     let digest = path.split_once("/blobs/sha256:").or_else(|| path.split_once("digest=sha256%3A"));
     let Some((_, digest)) = digest else { return ("200 OK", String::new(), b"{}".to_vec()) };
+    if behaviour.lacks.lock().unwrap().iter().any(|lacking| digest.starts_with(lacking)) {
+        return ("404 Not Found", String::new(), Vec::new());
+    }
+    while behaviour.stalls.load(Ordering::SeqCst) && headers.contains_key("range") {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let Ok(blob) = fs::read(behaviour.layout.join("blobs/sha256").join(&digest[..64])) else {
         return ("404 Not Found", String::new(), Vec::new());
     };

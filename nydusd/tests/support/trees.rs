@@ -77,8 +77,13 @@ pub(crate) fn directory(at: &Path) {
 
 /// The directory as a chunked image in an OCI layout.
 pub(crate) fn packed(directory: &Path, layout: &Path) {
+    packed_so(directory, layout, &Options::default());
+}
+
+/// The same, in another way.
+pub(crate) fn packed_so(directory: &Path, layout: &Path, options: &Options) {
     let place: Place = format!("oci:{}:v1", layout.display()).parse().unwrap();
     let to = Client::new(Access::default()).unwrap().create(&place).unwrap();
     let platform = "linux/amd64".parse().unwrap();
-    pack(directory, &*to, &platform, &Options::default(), &Progress::default()).unwrap();
+    pack(directory, &*to, &platform, options, &Progress::default()).unwrap();
 }

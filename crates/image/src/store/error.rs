@@ -125,6 +125,28 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What kind of failure this is: whether there is nothing of that name, whether it is not for
+    /// us, or whether whoever was asked is away or too busy.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        use registry::Error;
+        match self {
+            Self::File { error, .. } | Self::Read { error, .. } => error.kind(),
+            Self::NoSuchBlob { .. } | Self::NoSuchTag { .. } => io::ErrorKind::NotFound,
+            Self::Registry { error, .. } => match error {
+                Error::Refused(said) if said.status == 404 => io::ErrorKind::NotFound,
+                Error::Refused(said) if matches!(said.status, 401 | 403) => {
+                    io::ErrorKind::PermissionDenied
+                }
+                Error::Timeout { .. } => io::ErrorKind::TimedOut,
+                Error::Network { .. } => io::ErrorKind::NotConnected,
+                error if error.is_transient() => io::ErrorKind::ResourceBusy,
+                _ => io::ErrorKind::Other,
+            },
+            _ => io::ErrorKind::Other,
+        }
+    }
+
     /// Whether there is no image of that name; it may be made.
     #[must_use]
     pub fn is_missing(&self) -> bool {

@@ -21,6 +21,7 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use content::Digest;
@@ -121,6 +122,26 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// If there is no such blob, or it cannot be read.
     fn open_blob(&self, digest: &Digest, range: Range<u64>) -> Result<BlobReader, StoreError>;
+
+    /// The bytes `range` of a blob at once, as of [`Self::open_blob`]; only a registry is not waited
+    /// for beyond `until`.
+    ///
+    /// # Errors
+    /// If there is no such blob, or it cannot be read in time.
+    fn part(
+        &self,
+        digest: &Digest,
+        range: Range<u64>,
+        until: Option<Instant>,
+    ) -> Result<Bytes, StoreError> {
+        let _ = until;
+        let length = range.end.saturating_sub(range.start);
+        // Memory follows what comes and not what was said.
+        let mut bytes = Vec::new();
+        let read = self.open_blob(digest, range)?.take(length).read_to_end(&mut bytes);
+        read.map_err(|error| StoreError::Read { digest: *digest, error })?;
+        Ok(bytes.into())
+    }
 
     /// How long a blob is, in bytes, if it is there.
     ///

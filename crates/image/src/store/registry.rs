@@ -4,8 +4,9 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use content::Digest;
 use registry::{
     BlobStream, Caller, CredentialsConfig, Error, ManifestMethod, ManifestRequest, Reference,
@@ -179,6 +180,38 @@ impl Store for Registry {
         }
         let runtime = Arc::clone(&self.runtime);
         Ok(Box::new(Received { receive, part: Bytes::new(), _runtime: runtime }))
+    }
+
+    fn part(
+        &self,
+        digest: &Digest,
+        range: Range<u64>,
+        until: Option<Instant>,
+    ) -> Result<Bytes, StoreError> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let whole = async {
+            let span = Span::from(range);
+            let asked = self.registries.open_blob(&self.repository, digest, span, &Caller::Own);
+            let mut stream = asked.await?;
+            let mut bytes = BytesMut::new();
+            while let Some(part) = stream.next().await {
+                bytes.extend_from_slice(&part?);
+            }
+            Ok(bytes.freeze())
+        };
+        let Some(until) = until else { return self.wait(whole) };
+        let in_time = self.wait(async {
+            match tokio::time::timeout_at(until.into(), whole).await {
+                Ok(done) => done.map(Some),
+                Err(_) => Ok(None),
+            }
+        })?;
+        in_time.ok_or_else(|| {
+            let error = io::Error::from(io::ErrorKind::TimedOut);
+            StoreError::Read { digest: *digest, error }
+        })
     }
 
     fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
