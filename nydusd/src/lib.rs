@@ -30,6 +30,7 @@ pub mod mounts;
 pub mod node;
 pub mod open;
 pub mod origin;
+mod read_ahead;
 pub mod serve;
 pub mod snapshotter;
 pub mod socket;

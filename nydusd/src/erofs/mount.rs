@@ -18,6 +18,7 @@ use sys::Mapping;
 use super::devices::Devices;
 use crate::fuse::readers::Readers;
 use crate::fuse::session::{Mounted, THREADS};
+use crate::read_ahead::Before;
 
 /// Mounts `image`, whose bootstrap is the file `bootstrap`, on the folder `at`. Blobs that are all here are
 /// devices as they are; what others lack is fetched by reads that may wait in `readers`.
@@ -51,7 +52,9 @@ pub fn mount(
         fsconfig_set_string(erofs, "device", path)?;
     }
     fsconfig_set_flag(erofs, "ro")?;
+    let before = Before::now();
     fsconfig_create(erofs)?;
+    before.set_new();
     let mount = fsmount(erofs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
     move_mount(mount, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     // From here on EROFS alone has the folder's files open: their mount ends with it.

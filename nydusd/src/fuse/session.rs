@@ -1,21 +1,16 @@
 //! How an image's tree is mounted.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use lazy::Device;
 
 use super::tree::ImageTree;
-use crate::mounts;
+use crate::{mounts, read_ahead};
 
 /// So many threads hear the kernel's questions of one mount. None of them waits for a chunk.
 pub(crate) const THREADS: usize = 4;
-
-/// How far the kernel reads ahead of who reads in order: as far as a chunk usually is long.
-const READ_AHEAD_KIB: u32 = 1024;
 
 /// A mounted image. What we serve of it ends when it goes.
 #[derive(Debug)]
@@ -48,6 +43,7 @@ pub fn mount(tree: ImageTree, at: &Path, name: &str) -> io::Result<Mounted> {
     config.n_threads = Some(THREADS);
     config.clone_fd = true;
     let session = Session::new(tree, at, &config)?.spawn()?;
+    read_ahead::set(at);
     Ok(Mounted::over(Vec::new(), Some(session), at))
 }
 
@@ -58,7 +54,6 @@ impl Mounted {
         session: Option<BackgroundSession>,
         at: &Path,
     ) -> Self {
-        read_ahead(at);
         Self { session, _devices: devices, at: at.to_owned() }
     }
 
@@ -69,15 +64,5 @@ impl Mounted {
             Some(session) => !session.guard.is_finished(),
             None => mounts::at(&self.at).is_ok_and(|there| there.is_some_and(|m| m.is_ours())),
         }
-    }
-}
-
-/// The kernel's default is 128 KiB. Where it cannot be changed, it stays so.
-fn read_ahead(at: &Path) {
-    let Ok(device) = fs::metadata(at).map(|at| at.dev()) else { return };
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    let file = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
-    if let Err(error) = fs::write(&file, READ_AHEAD_KIB.to_string()) {
-        tracing::debug!(%error, file, "the kernel reads ahead as far as it likes");
     }
 }
