@@ -27,7 +27,7 @@ lint: ## format, clippy with warnings denied, and the rules of deny.toml where c
 
 bench: deps ## ours beside its baseline: tables here, JSON in target/bench; NAME=mirror-warm for one (root)
 	$(CARGO) build --release --locked -p meganeura-supernode -p meganeura-dfdaemon \
-		-p meganeura-dfget -p meganeura-image-builder
+		-p meganeura-dfget -p meganeura-image-builder -p meganeura-nydusd
 	for name in $(or $(NAME),$(BENCHES)); do \
 		$(CARGO) bench --quiet --locked -p meganeura-benches --bench $$name || exit 1; \
 	done

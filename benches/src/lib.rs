@@ -9,6 +9,7 @@
 //! - [`net`]: network namespaces and links of a given rate;
 //! - [`software`]: a real image, of the packages that are installed here; [`images`]: what is asked
 //!   of images in layout folders;
+//! - [`mounts`]: `nydusd` over a cache of its own; [`trees`]: images of many small files;
 //! - [`run`](mod@run): a program run to its end on so many cores;
 //! - [`floor`], [`units`]: what the bytes of an image cannot avoid, step by step.
 //!
@@ -31,6 +32,7 @@ pub mod blob;
 pub mod client;
 pub mod floor;
 pub mod images;
+pub mod mounts;
 pub mod net;
 pub mod nginx;
 pub mod report;
@@ -38,6 +40,7 @@ pub mod rig;
 pub mod rounds;
 pub mod run;
 pub mod software;
+pub mod trees;
 pub mod units;
 pub mod usage;
 
