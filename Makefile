@@ -11,7 +11,8 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 demo: deps ## the main job before your eyes; IMAGE=registry/name:tag for an image of yours
-	$(CARGO) build --release --locked -p meganeura-supernode -p meganeura-dfdaemon -p meganeura-image-builder
+	$(CARGO) build --release --locked -p meganeura-supernode -p meganeura-dfdaemon \
+		-p meganeura-image-builder -p meganeura-nydusd
 	scripts/demo
 
 test: deps ## every test

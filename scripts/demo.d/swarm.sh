@@ -8,6 +8,11 @@ registry_config() {
     if [[ -n $ENDPOINT ]]; then
         echo "endpoint = \"$ENDPOINT\""
         echo 'http = true'
+        # image-builder and nydusd call it by its address.
+        echo '[[registries.registry]]'
+        echo "host = \"${ENDPOINT#http://}\""
+        echo "endpoint = \"$ENDPOINT\""
+        echo 'http = true'
     fi
 }
 
