@@ -16,6 +16,7 @@ demo: deps ## the main job before your eyes; IMAGE=registry/name:tag for an imag
 	scripts/demo
 
 test: deps ## every test
+	@scripts/snapshotter
 	$(CARGO) build --workspace --bins --locked
 	$(CARGO) test --workspace --locked
 

@@ -32,13 +32,33 @@ impl Containerd {
     /// # Errors
     /// If containerd is not installed, or does not get ready within 20 seconds.
     pub async fn start(bed: &Bed, name: &str) -> anyhow::Result<Self> {
+        Self::with(bed, name, "").await
+    }
+
+    /// Starts one that has the snapshotter behind `socket` too, by the name `plugin`.
+    ///
+    /// # Errors
+    /// As of [`Self::start`].
+    pub async fn beside(
+        bed: &Bed,
+        name: &str,
+        plugin: &str,
+        socket: &Path,
+    ) -> anyhow::Result<Self> {
+        let socket = socket.display();
+        let more =
+            format!("[proxy_plugins.{plugin}]\ntype = \"snapshot\"\naddress = \"{socket}\"\n");
+        Self::with(bed, name, &more).await
+    }
+
+    async fn with(bed: &Bed, name: &str, more: &str) -> anyhow::Result<Self> {
         let home = bed.path().join(format!("containerd-{name}"));
         std::fs::create_dir_all(&home)?;
         let config = format!(
             "version = 2\nroot = \"{home}/root\"\nstate = \"{home}/state\"\n\
              disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
              [grpc]\naddress = \"{home}/sock\"\n\
-             [plugins.\"io.containerd.internal.v1.opt\"]\npath = \"{home}/opt\"\n",
+             [plugins.\"io.containerd.internal.v1.opt\"]\npath = \"{home}/opt\"\n{more}",
             home = home.display()
         );
         let file = home.join("config.toml");
@@ -88,7 +108,11 @@ impl Containerd {
     }
 
     fn ctr<const N: usize>(&self, args: [&str; N]) -> Tool {
-        tool("ctr", "containerd").args(["--address"]).args([self.home.join("sock")]).args(args)
+        self.by(tool("ctr", "containerd"), args)
+    }
+
+    fn by<const N: usize>(&self, tool: Tool, args: [&str; N]) -> Tool {
+        tool.args(["--address"]).args([self.home.join("sock")]).args(args)
     }
 
     /// Pulls an image and unpacks it, as `ctr images pull` does.
@@ -100,6 +124,55 @@ impl Containerd {
         let pull = self.ctr(["images", "pull", "--snapshotter", "native", "--hosts-dir"]);
         let pulled = pull.args([self.home.join("hosts.d")]).args([reference]).run().await;
         pulled.map(drop).with_context(|| format!("containerd {}", self.name))
+    }
+
+    /// Pulls an image as CRI does for a snapshotter that fetches layers by itself: which image a
+    /// layer is of stands in the snapshot's labels.
+    ///
+    /// # Errors
+    /// What containerd says.
+    pub async fn pull_lazily(&self, reference: &str, plugin: &str) -> anyhow::Result<()> {
+        let pull = self.by(tool("ctr-remote", "stargz-snapshotter"), ["images", "rpull"]);
+        let pull = pull.args(["--plain-http", "--snapshotter", plugin, reference]).run().await;
+        pull.map(drop).with_context(|| format!("containerd {}", self.name))
+    }
+
+    /// Runs a container of a pulled image to its end; what it printed.
+    ///
+    /// # Errors
+    /// What containerd says, or if the program fails.
+    pub async fn run(
+        &self,
+        reference: &str,
+        plugin: &str,
+        id: &str,
+        program: &[&str],
+    ) -> anyhow::Result<Vec<u8>> {
+        let run = self.ctr(["run", "--rm", "--snapshotter", plugin, reference, id]);
+        run.args(program).run().await
+    }
+
+    /// Waits until it reaches a snapshotter that was away.
+    ///
+    /// # Errors
+    /// If it does not within 20 seconds.
+    pub async fn until_reaches(&self, plugin: &str) -> anyhow::Result<()> {
+        for _ in 0..100 {
+            let listed = self.ctr(["snapshots", "--snapshotter", plugin, "ls"]).output().await?;
+            if listed.status.success() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        bail!("containerd {} does not reach {plugin}", self.name)
+    }
+
+    /// Removes an image, and waits until all that was only its own is gone.
+    ///
+    /// # Errors
+    /// What containerd says.
+    pub async fn remove(&self, reference: &str) -> anyhow::Result<()> {
+        self.ctr(["images", "rm", "--sync", reference]).run().await.map(drop)
     }
 
     /// Pulls an image and does not unpack it: its layers need not be archives.
@@ -144,14 +217,19 @@ impl Drop for Containerd {
     /// Ends it, and takes down what it may have mounted while it unpacked.
     fn drop(&mut self) {
         let _ = self.process.kill();
-        for mount in mounts_below(&self.home) {
-            let _ = Command::new("umount").arg("--lazy").arg(mount).status();
-        }
+        unmount_below(&self.home);
+    }
+}
+
+/// Takes down what is mounted below a folder.
+pub(crate) fn unmount_below(dir: &Path) {
+    for mount in mounts_below(dir) {
+        let _ = Command::new("umount").arg("--lazy").arg(mount).status();
     }
 }
 
 /// What is mounted below a folder, the last first.
-fn mounts_below(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn mounts_below(dir: &Path) -> Vec<PathBuf> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut mounts: Vec<_> = table
         .lines()

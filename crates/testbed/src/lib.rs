@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Real processes all through: the binaries of this workspace, Debian's docker-registry, nginx,
-//! containerd, podman and skopeo. Two registries are stand-ins, for what no real one can be made to
+//! containerd, podman and skopeo, nydus-snapshotter. Two registries are stand-ins, for what no real one can be made to
 //! do: [`faulty::FaultyRegistry`] has faults, [`scripted::Scripted`] says what a test wrote for it.
 
 pub mod cluster;
@@ -29,8 +29,10 @@ pub mod podman;
 pub mod ports;
 pub mod process;
 pub mod registry;
+pub mod rootfs;
 mod samples;
 pub mod scripted;
+pub mod snapshotter;
 pub mod spot;
 mod text;
 pub mod tool;
@@ -46,5 +48,6 @@ pub use podman::Podman;
 pub use registry::DockerRegistry;
 pub use samples::{SAMPLES, samples};
 pub use scripted::Scripted;
+pub use snapshotter::Snapshotter;
 pub use spot::Spot;
 pub use text::text;

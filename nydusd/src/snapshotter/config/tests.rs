@@ -1,3 +1,5 @@
+//! Configurations as they are written, and as nobody should write them.
+
 use std::path::{Path, PathBuf};
 
 use super::backend::FilesBackend;
