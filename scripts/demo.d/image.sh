@@ -32,14 +32,17 @@ with_libraries() {
         awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\// && NF == 2 && $2 ~ /^\(/ { print $1 }'
 }
 
-# Paths as they are on disk (/bin/x is /usr/bin/x on a merged system), a link with what it leads to.
+# Paths as they are on disk (/bin/x is /usr/bin/x on a merged system), a link with all that it leads to.
 on_disk() {
     local path folder
     while IFS= read -r path; do
-        if [[ -d $path && ! -L $path || ! -e $path ]]; then continue; fi
-        folder=$(cd -P "${path%/*}/" && pwd)
-        echo "${folder%/}/${path##*/}"
-        if [[ -L $path ]]; then readlink -f "$path"; fi
+        while [[ -e $path && (! -d $path || -L $path) ]]; do
+            folder=$(cd -P "${path%/*}/" && pwd)
+            echo "${folder%/}/${path##*/}"
+            [[ -L $path ]] || break
+            path=$(cd "$folder" && readlink "$path")
+            if [[ $path != /* ]]; then path=$folder/$path; fi
+        done
     done | sort -u
 }
 
@@ -94,11 +97,12 @@ software_layers() {
     files_of_packages base-files bash coreutils dash findutils gawk grep gzip hostname libc-bin \
         libc6 mawk ncurses-base sed tar tzdata util-linux | with_libraries >"$layout.list"
     add_layer "$layout" base "$layout.list"
-    files_of_packages python3 python3-minimal 'python3.[0-9]*' 'libpython3*' perl perl-base \
-        'perl-modules-*' 'libperl5*' git | with_libraries >"$layout.list"
+    files_of_packages python3 python3-minimal 'python3.[0-9]*' 'libpython3*' python3-numpy perl \
+        perl-base 'perl-modules-*' 'libperl5*' git | with_libraries >"$layout.list"
     add_layer "$layout" scripting "$layout.list"
-    files_of_packages gcc 'gcc-[0-9]*' cpp 'cpp-[0-9]*' 'libgcc-[0-9]*-dev' binutils \
-        'binutils-*-linux-gnu' libc6-dev linux-libc-dev | with_libraries >"$layout.list"
+    files_of_packages gcc 'gcc-[0-9]*' 'g++-[0-9]*' cpp 'cpp-[0-9]*' 'libgcc-[0-9]*-dev' \
+        'libstdc++-[0-9]*-dev' binutils 'binutils-*-linux-gnu' libc6-dev linux-libc-dev \
+        cmake cmake-data | with_libraries >"$layout.list"
     add_layer "$layout" compiler "$layout.list"
     files_of_commands containerd ctr runc skopeo umoci podman docker-registry curl jq |
         with_libraries >"$layout.list"

@@ -107,12 +107,18 @@ impl Containerd {
         Ok(std::fs::write(dir.join("hosts.toml"), hosts)?)
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.home.join("sock")
+    }
+
     fn ctr<const N: usize>(&self, args: [&str; N]) -> Tool {
         self.by(tool("ctr", "containerd"), args)
     }
 
     fn by<const N: usize>(&self, tool: Tool, args: [&str; N]) -> Tool {
-        tool.args(["--address"]).args([self.home.join("sock")]).args(args)
+        tool.args(["--address"]).args([self.socket()]).args(args)
     }
 
     /// Pulls an image and unpacks it, as `ctr images pull` does.

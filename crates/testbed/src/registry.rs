@@ -16,12 +16,14 @@ use crate::cluster::Site;
 use crate::image::{Image, MANIFEST};
 use crate::ports;
 use crate::process::Process;
+use crate::spot::Spot;
 use crate::web;
 
 /// How a registry is to be started.
 #[derive(Debug)]
 pub struct Builder {
     dir: PathBuf,
+    spot: Spot,
     users: Vec<(String, String)>,
 }
 
@@ -36,13 +38,20 @@ pub struct DockerRegistry {
 
 impl Builder {
     pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), users: Vec::new() }
+        Self { dir: dir.to_owned(), spot: Spot::loopback(), users: Vec::new() }
     }
 
     /// Only this user, and others added so, may pull and push.
     #[must_use]
     pub fn user(mut self, name: &str, password: &str) -> Self {
         self.users.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Elsewhere than on loopback.
+    #[must_use]
+    pub fn at(mut self, spot: &Spot) -> Self {
+        self.spot = spot.clone();
         self
     }
 
@@ -55,21 +64,18 @@ impl Builder {
         let dir = self.dir.join(format!("registry-{port}"));
         std::fs::create_dir_all(&dir)?;
         let auth = self.htpasswd(&dir)?;
+        let address = self.spot.address(port);
         let config = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  \
-             redirect: {{disable: true}}\nhttp:\n  addr: 127.0.0.1:{port}\n{auth}",
+             redirect: {{disable: true}}\nhttp:\n  addr: {address}\n{auth}",
             dir.join("data").display()
         );
         let file = dir.join("config.yml");
         std::fs::write(&file, config)?;
-        let mut command = Command::new("docker-registry");
+        let mut command = self.spot.command("docker-registry");
         let process = Process::start("docker-registry", &dir, command.arg("serve").arg(&file))?;
-        let registry = DockerRegistry {
-            process,
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
-            users: self.users,
-            htpasswd: dir.join("htpasswd"),
-        };
+        let registry =
+            DockerRegistry { process, address, users: self.users, htpasswd: dir.join("htpasswd") };
         for _ in 0..200 {
             if web::get(registry.address, "/v2/", &[]).await.is_ok() {
                 return Ok(registry);
