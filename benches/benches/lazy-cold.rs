@@ -193,9 +193,11 @@ impl Place {
 
     /// Bytes that the node's interface has received so far.
     fn received(&self) -> anyhow::Result<f64> {
-        let mut command = self.node.command("cat");
-        let told = done(command.arg("/sys/class/net/eth0/statistics/rx_bytes"))?;
-        Ok(String::from_utf8(told)?.trim().parse()?)
+        let mut command = self.node.command("ip");
+        let told = done(command.args(["-json", "-statistics", "link", "show", "eth0"]))?;
+        let told: Value = serde_json::from_slice(&told)?;
+        let bytes = told.pointer("/0/stats64/rx/bytes").and_then(Value::as_f64);
+        bytes.context("ip tells no bytes")
     }
 }
 

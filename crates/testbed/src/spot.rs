@@ -58,14 +58,15 @@ impl Spot {
         SocketAddr::new(self.ip, port)
     }
 
-    /// A command that runs there; its process id is the program's own.
+    /// A command that runs there; its process id is the program's own, and what it mounts is seen
+    /// here.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let Some(namespace) = &self.namespace else {
             return Command::new(program);
         };
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", namespace]).arg(program);
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{namespace}")).arg(program);
         command
     }
 }
