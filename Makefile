@@ -27,7 +27,8 @@ lint: ## format, clippy with warnings denied, and the rules of deny.toml where c
 		$(CARGO) deny --offline check bans licenses sources; \
 	else echo "cargo-deny is not installed: deny.toml was not checked"; fi
 
-bench: deps ## ours beside its baseline: tables here, JSON in target/bench; NAME=mirror-warm for one (root)
+bench: ## ours beside its baseline: tables here, JSON in target/bench; NAME=mirror-warm for one (root)
+	@scripts/deps bench
 	$(CARGO) build --release --locked -p meganeura-supernode -p meganeura-dfdaemon \
 		-p meganeura-dfget -p meganeura-image-builder -p meganeura-nydusd
 	for name in $(or $(NAME),$(BENCHES)); do \
