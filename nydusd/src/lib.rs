@@ -6,6 +6,7 @@
 //! - [`open`](mod@open): what a command line names becomes an image whose files can be read;
 //! - [`metadata`]: its bootstrap, checked once and kept on the disk;
 //! - [`origin`], [`swarm`]: where chunks come from that are not on the node;
+//! - [`prefetch`]: chunks that come before anybody reads them;
 //! - [`fuse`]: the image's tree as the kernel asks for it;
 //! - [`erofs`]: the same tree, mounted by the kernel itself over our blobs;
 //! - [`driver`]: which of both;
@@ -30,6 +31,7 @@ pub mod mounts;
 pub mod node;
 pub mod open;
 pub mod origin;
+pub mod prefetch;
 mod read_ahead;
 pub mod serve;
 pub mod snapshotter;

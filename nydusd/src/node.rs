@@ -20,6 +20,8 @@ use crate::lock::lock;
 use crate::metadata::{Kept, Metadata};
 use crate::mounts;
 use crate::open::{self, Found, Named, metadata_folder};
+use crate::prefetch::PrefetchOrder;
+use crate::prefetch::runner::Prefetch;
 use crate::swarm::Daemon;
 
 /// What is to be mounted, and where.
@@ -42,6 +44,9 @@ pub struct Order {
     pub ca: Vec<PathBuf>,
     /// Docker's configuration file.
     pub docker_config: Option<PathBuf>,
+    /// What is fetched before it is read.
+    #[serde(default)]
+    pub prefetch: PrefetchOrder,
 }
 
 /// How a process gets and keeps chunks, for all of its mounts.
@@ -75,6 +80,8 @@ struct Served {
     lazy: Arc<LazyImage<Mapping>>,
     /// Stays on the disk as long as it is mounted.
     _kept: Arc<Kept>,
+    /// Ends with the mount.
+    _prefetch: Option<Prefetch>,
 }
 
 /// Whether a node could not be made because another process has the cache.
@@ -121,7 +128,8 @@ impl Node {
     /// # Errors
     /// If it cannot be.
     pub fn mount(&self, order: &Order) -> anyhow::Result<()> {
-        self.mount_as(&order.at, order.driver, &order.image, |metadata| {
+        let Order { at, driver, prefetch, .. } = order;
+        self.mount_as(at, *driver, &order.image, prefetch, |metadata| {
             let blobs = order.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
             let platform = order.platform.as_deref().map(str::parse).transpose()?;
             let named = Named { name: order.image.clone(), blobs, platform, manifest: None };
@@ -139,6 +147,7 @@ impl Node {
         at: &Path,
         driver: Driver,
         name: &str,
+        prefetch: &PrefetchOrder,
         find: impl FnOnce(&Metadata) -> anyhow::Result<Found>,
     ) -> anyhow::Result<()> {
         let context = || format!("{} cannot be mounted on", at.display());
@@ -155,7 +164,9 @@ impl Node {
         let mounted = driver::mount(driver, opened, &self.readers, at, name);
         let mounted = mounted.with_context(context)?;
         tracing::info!(image = name, at = %at.display(), "mounted");
-        let served = Served { image: name.to_owned(), mounted, lazy, _kept: kept };
+        let prefetch = Prefetch::start(&lazy, &self.readers, prefetch);
+        let served =
+            Served { image: name.to_owned(), mounted, lazy, _kept: kept, _prefetch: prefetch };
         lock(&self.served).insert(at.clone(), served);
         Ok(())
     }

@@ -132,6 +132,12 @@ impl ChunkCache {
         self.room.total()
     }
 
+    /// Whether so many bytes fit in, without anything going that was used within the last hour.
+    #[must_use]
+    pub fn fits(&self, bytes: u64) -> bool {
+        self.room.fits(bytes)
+    }
+
     /// Gives back what was not used for longest, if there is too much.
     pub fn make_room(&self) {
         self.room.make(|segment| {

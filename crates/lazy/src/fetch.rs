@@ -61,6 +61,21 @@ pub fn batch(
     })
 }
 
+/// A chunk that is stored alone and came wrong: from elsewhere, if there is somewhere else.
+///
+/// # Errors
+/// As [`alone`].
+pub fn again(chunk: &ChunkInfo, from: &From<'_>) -> Result<VerifiedChunk, FetchError> {
+    let (offset, size) =
+        place(chunk).ok_or(FetchError::Wrong { chunk: chunk.digest, error: ChunkError::Batch })?;
+    let lost = |error| FetchError::Source { chunk: chunk.digest, error };
+    let bytes = from.source.read_again(offset, u64::from(size), &from.want).map_err(lost)?;
+    let (compressor, digester) = (from.compressor, from.digester);
+    let opened =
+        DECODER.with(|decoder| decoder.borrow_mut().open(chunk, compressor, digester, &bytes));
+    opened.map_err(|error| FetchError::Wrong { chunk: chunk.digest, error })
+}
+
 /// Chunks that lie behind one another, by one request; `take` gets each by itself, or what is wrong
 /// with it.
 ///

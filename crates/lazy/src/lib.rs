@@ -25,7 +25,8 @@
 //! - [`fetch`]: from a blob's stored bytes to a chunk;
 //! - [`patience`]: asking again while who has it is away;
 //! - [`run`](mod@run): chunks that lie behind one another, asked for together;
-//! - [`image`](mod@image): a bootstrap and its blobs: files that can be read.
+//! - [`image`](mod@image): a bootstrap and its blobs: files that can be read;
+//! - [`plan`]: what is prefetched, and in which order.
 
 #![forbid(unsafe_code)]
 
@@ -41,6 +42,8 @@ mod lock;
 mod neighbours;
 pub mod parts;
 pub mod patience;
+pub mod plan;
+mod prefetch;
 pub mod room;
 pub mod run;
 pub mod source;
@@ -50,4 +53,6 @@ pub use cache::{BlobKey, ChunkCache};
 pub use device::Device;
 pub use error::{CacheError, FetchError, ReadError};
 pub use image::{BlobFrom, LazyImage, Of};
+pub use plan::{Extent, Plan, Step};
+pub use prefetch::Outcome;
 pub use source::{Source, Urgency, Want};

@@ -77,31 +77,37 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     }
 
     /// Fetches what of a run is not here and on nobody's way, each stretch by one request; `take`
-    /// gets the chunks that are right. One that is wrong is for its reader to fetch.
+    /// gets the chunks that are right. Says how many did not come right: those are for their readers.
     pub(crate) fn fetch_run(
         &self,
         run: &Run,
         want: &Want,
         mut take: impl FnMut(VerifiedChunk),
-    ) -> Result<io::Result<()>, ReadError> {
-        let Some(number) = run.blob() else { return Ok(Ok(())) };
+    ) -> Result<io::Result<usize>, ReadError> {
+        let Some(number) = run.blob() else { return Ok(Ok(0)) };
         let (slot, blob) = self.slot(number)?;
         let (cache, from) = (self.cache_of(slot, blob), self.source_of(slot, blob, want));
         let claim = |chunk| cache.claim(chunk, from.digester, want.urgency);
         let mut claims: Vec<Claim<'_>> = run.chunks.iter().filter_map(claim).collect();
         let wanted: Vec<_> = claims.iter().map(|claim| *claim.chunk()).collect();
         claims.reverse();
+        let mut given_up = 0;
         for run in runs(wanted, run.length) {
             let fetched = fetch::together(&run, &from, |chunk, opened| {
-                // In the order of the claims: what is not right is given up.
                 let claim = claims.pop();
+                let opened = opened.or_else(|error| {
+                    tracing::warn!(chunk = %chunk.digest, %error, "a chunk came wrong: asking once more");
+                    fetch::again(chunk, &from)
+                });
                 match opened {
                     Ok(opened) => {
-                        take(opened.clone());
                         claim.into_iter().for_each(|claim| claim.land(opened.clone()));
+                        take(opened);
                     }
+                    // It is given up: whoever reads it asks again, and is told.
                     Err(error) => {
-                        tracing::warn!(chunk = %chunk.digest, %error, "a chunk came wrong");
+                        given_up += 1;
+                        tracing::debug!(%error, "a chunk did not come");
                     }
                 }
             });
@@ -110,6 +116,6 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
             }
         }
         self.make_room();
-        Ok(Ok(()))
+        Ok(Ok(given_up))
     }
 }

@@ -13,6 +13,9 @@ use crate::cache::BlobKey;
 /// How many blocks a segment has: 32 MiB.
 const BLOCKS: u64 = (32 << 20) / BLOCK;
 
+/// What was used within so many seconds does not go for what is only prefetched.
+const LATELY: u64 = 3600;
+
 /// What is evicted at once: a stretch of one blob's cache file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Segment {
@@ -110,6 +113,20 @@ impl Room {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.quota.total()
+    }
+
+    /// Whether there is room for so many bytes more beside what was used lately.
+    #[must_use]
+    pub fn fits(&self, bytes: u64) -> bool {
+        let fits = |held: u64| held.saturating_add(bytes) <= self.quota.low();
+        if fits(self.total()) {
+            return true;
+        }
+        // What earlier runs left has lower ticks than the start.
+        let since = self.now().saturating_sub(LATELY).max(self.first.load(Ordering::Relaxed));
+        let used = self.quota.by_age().into_iter();
+        let used = used.filter(|(key, _)| self.quota.last_use(key).is_some_and(|at| at >= since));
+        fits(used.map(|(_, bytes)| bytes).fold(0, u64::saturating_add))
     }
 
     /// Has `evict` take the segments that were not used for longest, if there is too much. Who comes

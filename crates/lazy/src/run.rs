@@ -20,10 +20,17 @@ impl Run {
         self.chunks.first().map(|chunk| chunk.blob)
     }
 
-    fn takes(&self, chunk: &ChunkInfo, offset: u64, size: u32, most: u64) -> bool {
+    /// Whether a chunk that is stored at `offset` in `size` bytes goes with these, so that all of
+    /// them take at most `most`.
+    pub(crate) fn takes(&self, chunk: &ChunkInfo, offset: u64, size: u32, most: u64) -> bool {
         let end = self.offset.checked_add(self.length);
         let length = self.length.saturating_add(u64::from(size));
         self.blob() == Some(chunk.blob) && end == Some(offset) && length <= most
+    }
+
+    pub(crate) fn add(&mut self, chunk: ChunkInfo, size: u32) {
+        self.length = self.length.saturating_add(u64::from(size));
+        self.chunks.push(chunk);
     }
 }
 
@@ -52,8 +59,7 @@ pub fn runs(chunks: impl IntoIterator<Item = ChunkInfo>, most: u64) -> impl Iter
             match &mut open {
                 Some(run) if run.chunks.last() == Some(&chunk) => {}
                 Some(run) if run.takes(&chunk, offset, size, most) => {
-                    run.length = run.length.saturating_add(u64::from(size));
-                    run.chunks.push(chunk);
+                    run.add(chunk, size);
                 }
                 open => {
                     let length = u64::from(size);

@@ -6,6 +6,7 @@ mod fuse;
 mod ls;
 mod mount;
 mod outcome;
+mod prefetch;
 mod registries;
 mod umount;
 

@@ -9,6 +9,7 @@ use telemetry::logs::{self, LogConfig};
 
 use super::chunks::ChunkArgs;
 use super::claim::claim;
+use super::prefetch::PrefetchArgs;
 use super::registries::RegistryArgs;
 use crate::node::{Node, Order};
 use crate::{api, background, serve};
@@ -49,6 +50,8 @@ pub(super) struct Mount {
     foreground: bool,
     #[command(flatten)]
     chunks: ChunkArgs,
+    #[command(flatten)]
+    prefetch: PrefetchArgs,
     #[command(flatten)]
     registries: RegistryArgs,
 }
@@ -112,6 +115,7 @@ impl Mount {
             plain_http: registries.plain_http,
             ca: registries.ca.iter().map(whole).collect::<Result<_, _>>()?,
             docker_config: registries.docker_config.as_ref().map(whole).transpose()?,
+            prefetch: self.prefetch.order(),
         })
     }
 }

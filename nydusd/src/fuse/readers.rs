@@ -59,6 +59,13 @@ impl Readers {
         self.shared.limit
     }
 
+    /// Whether anybody waits for chunks now.
+    #[must_use]
+    pub fn wait_for_chunks(&self) -> bool {
+        let state = lock(&self.shared.state);
+        !state.jobs.is_empty() || state.threads > state.idle
+    }
+
     /// Does `job` in another thread, as soon as one is free.
     pub fn spawn(&self, job: impl FnOnce() + Send + 'static) {
         let mut state = lock(&self.shared.state);

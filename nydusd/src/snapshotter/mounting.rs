@@ -76,7 +76,7 @@ impl Mounter {
             }
             Backend::Files(_) => (bootstrap.display().to_string(), None),
         };
-        node.mount_as(&at, self.driver, &name, |metadata| {
+        node.mount_as(&at, self.driver, &name, &config.prefetch.order(), |metadata| {
             self.find(&config, bootstrap, credentials.as_ref(), metadata)
         })?;
         Ok(Mount { at, node, config, since: SystemTime::now(), credentials })

@@ -108,6 +108,14 @@ impl Node {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// What `nydusd ls --json` says of the first mount.
+    pub(crate) fn ls_json(&self) -> serde_json::Value {
+        let mut command = nydusd(&["ls", "--json", "--cache-dir"]);
+        let output = command.arg(self.path("cache")).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        serde_json::from_str(text.lines().next().unwrap()).unwrap()
+    }
+
     pub(crate) fn umount(&mut self) {
         done(&mut nydusd(&["umount", self.at().to_str().unwrap()]));
         if let Some(mut served) = self.served.take() {

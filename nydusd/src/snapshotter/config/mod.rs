@@ -16,6 +16,8 @@ use std::path::PathBuf;
 
 use serde::de::Error as _;
 
+use crate::prefetch::{PrefetchOrder, What};
+
 pub use backend::{Auth, Backend, RegistryBackend};
 
 /// So long a configuration may be, in bytes.
@@ -43,6 +45,19 @@ pub struct Prefetch {
     pub all: bool,
     /// Bytes a second; `None` for as fast as it goes.
     pub bandwidth: Option<u64>,
+}
+
+impl Prefetch {
+    /// The same, as a mount is told it.
+    #[must_use]
+    pub fn order(&self) -> PrefetchOrder {
+        let what = match (self.enable, self.all) {
+            (false, _) => What::None,
+            (true, false) => What::Listed,
+            (true, true) => What::All,
+        };
+        PrefetchOrder { what, rate: self.bandwidth.unwrap_or(0), ..PrefetchOrder::default() }
+    }
 }
 
 /// Why a text is no configuration.

@@ -1,0 +1,75 @@
+//! Chunks that nobody waits for yet.
+
+use rafs::{ChunkInfo, Stored};
+
+use crate::error::{FetchError, ReadError};
+use crate::image::LazyImage;
+use crate::plan::{Plan, Step};
+use crate::source::Want;
+
+/// What became of the chunks of a step; none of it counts what was on its way already.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Outcome {
+    /// How many came, and were right.
+    pub fetched: usize,
+    /// How many of them the cache keeps.
+    pub kept: usize,
+    /// How many did not come right.
+    pub given_up: usize,
+}
+
+impl<B: AsRef<[u8]>> LazyImage<B> {
+    /// What `plan` has next that is not here, of at most `most` stored bytes where it can be cut so.
+    pub fn next_step(&self, plan: &mut Plan, most: u64) -> Option<Step> {
+        plan.next(self.bootstrap(), most, |chunk| self.has(chunk))
+    }
+
+    /// Whether chunks of so many bytes fit into the cache, without anything being lost that was used
+    /// within the last hour.
+    #[must_use]
+    pub fn fits(&self, bytes: u64) -> bool {
+        self.cache().fits(bytes)
+    }
+
+    /// Fetches a step, but for what is on its way already.
+    ///
+    /// # Errors
+    /// If it is not to be had.
+    pub fn prefetch(&self, step: &Step, want: &Want) -> Result<Outcome, ReadError> {
+        match step {
+            Step::Run(run) => {
+                let (mut outcome, first) = (Outcome::default(), run.chunks.first());
+                let given_up = self.fetch_run(run, want, |chunk| {
+                    outcome.fetched += 1;
+                    outcome.kept += usize::from(self.has(chunk.info()));
+                })?;
+                outcome.given_up = given_up.map_err(|error| match first {
+                    Some(chunk) => {
+                        ReadError::Fetch(FetchError::Source { chunk: chunk.digest, error }.into())
+                    }
+                    None => crate::image::odd().into(),
+                })?;
+                Ok(outcome)
+            }
+            Step::Batched(chunk) => self.prefetch_batch(chunk, want),
+        }
+    }
+
+    fn prefetch_batch(&self, chunk: &ChunkInfo, want: &Want) -> Result<Outcome, ReadError> {
+        debug_assert_eq!(chunk.stored, Stored::Batched);
+        let (slot, blob) = self.slot(chunk.blob)?;
+        let (cache, from) = (self.cache_of(slot, blob), self.source_of(slot, blob, want));
+        let Some(claim) = cache.claim(chunk, from.digester, want.urgency) else {
+            return Ok(Outcome::default());
+        };
+        let fetched = self.batched(slot, blob, cache, chunk, &from);
+        claim.land(fetched.map_err(|error| ReadError::Fetch(error.into()))?);
+        self.make_room();
+        Ok(Outcome { fetched: 1, kept: usize::from(self.has(chunk)), given_up: 0 })
+    }
+
+    fn has(&self, chunk: &ChunkInfo) -> bool {
+        let slot = self.slot(chunk.blob);
+        slot.is_ok_and(|(slot, blob)| self.cache_of(slot, blob).has(chunk))
+    }
+}
