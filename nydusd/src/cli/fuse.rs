@@ -1,15 +1,16 @@
 //! `nydusd fuse`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
+use serde_json::json;
 use telemetry::logs;
 
 use super::chunks::ChunkArgs;
 use crate::snapshotter::daemon::{Daemon, Options};
 use crate::snapshotter::log::{self, LogFile};
-use crate::snapshotter::serve::{Only, serve};
+use crate::snapshotter::serve::{Only, Said, serve};
 
 /// Serve images as nydus-snapshotter asks for them
 ///
@@ -21,14 +22,17 @@ pub(super) struct Fuse {
     #[arg(short = 'M', long, value_name = "DIR")]
     mountpoint: PathBuf,
     /// The image's bootstrap
-    #[arg(short = 'B', long, value_name = "FILE", requires = "config")]
+    #[arg(short = 'B', long, value_name = "FILE")]
     bootstrap: Option<PathBuf>,
     /// The mount's configuration: which registry, which cache folder (JSON or TOML)
     #[arg(short = 'C', long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The folder of the image's blobs, in place of a configuration
+    #[arg(short = 'D', long, value_name = "DIR", conflicts_with = "config")]
+    localfs_dir: Option<PathBuf>,
     /// The unix socket of the API
     #[arg(short = 'A', long, value_name = "FILE")]
-    apisock: PathBuf,
+    apisock: Option<PathBuf>,
     /// error, warn, info, debug or trace
     #[arg(short = 'l', long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
@@ -71,10 +75,16 @@ impl Fuse {
         logs::init_changeable(&log::config(&self.log_level))?;
         // Each thread that hears the kernel has room for a write of 16 MiB, which never comes.
         sys::keep_large_allocations_apart();
-        let only = match (self.bootstrap, self.config) {
-            (Some(bootstrap), Some(config)) => Some(Only { bootstrap, config }),
+        let config = match (self.config, self.localfs_dir) {
+            (Some(file), _) => Some(Said::File(file)),
+            (None, Some(folder)) => Some(Said::Text(of_files(&folder))),
             (None, None) => None,
-            _ => bail!("--config goes with --bootstrap"),
+        };
+        let only = match (self.bootstrap, config) {
+            (Some(bootstrap), Some(config)) => Some(Only { bootstrap, config }),
+            (None, None) if self.apisock.is_some() => None,
+            (None, None) => bail!("there is nothing to be mounted, and no --apisock to ask by"),
+            _ => bail!("--bootstrap goes with --config or --localfs-dir"),
         };
         let daemon = Daemon::new(Options {
             id: self.id,
@@ -84,6 +94,12 @@ impl Fuse {
             supply: self.chunks.supply(),
             upgrade: self.upgrade,
         })?;
-        serve(daemon, &self.apisock, only, log)
+        serve(daemon, self.apisock.as_deref(), only, log)
     }
+}
+
+/// The configuration of a mount whose blobs are the files of a folder.
+fn of_files(folder: &Path) -> String {
+    let backend = json!({ "type": "localfs", "config": { "dir": folder } });
+    json!({ "device": { "backend": backend } }).to_string()
 }

@@ -277,10 +277,11 @@ impl Daemon {
 
     /// Where a shared daemon mounts what is called `id`.
     fn place(&self, id: &str) -> Result<PathBuf, Refused> {
-        let name = Path::new(id.strip_prefix('/').unwrap_or(id));
-        let mut parts = name.components();
-        match (parts.next(), parts.next()) {
-            (Some(Component::Normal(name)), None) => Ok(self.options.mountpoint.join(name)),
+        let name = id.strip_prefix('/').unwrap_or(id);
+        match Path::new(name).components().next() {
+            Some(Component::Normal(first)) if first == name => {
+                Ok(self.options.mountpoint.join(name))
+            }
             _ => Err(Refused::Bad("`mountpoint` must be a slash and one name".to_owned())),
         }
     }

@@ -21,8 +21,29 @@ const LOOK_AT_LOG: Duration = Duration::from_secs(10);
 pub struct Only {
     /// Its bootstrap.
     pub bootstrap: PathBuf,
-    /// Its configuration file.
-    pub config: PathBuf,
+    /// Its configuration.
+    pub config: Said,
+}
+
+/// A configuration.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// What is in this file.
+    File(PathBuf),
+    /// This text.
+    Text(String),
+}
+
+impl Said {
+    fn text(self) -> anyhow::Result<String> {
+        match self {
+            Self::File(path) => {
+                let said = std::fs::read_to_string(&path);
+                said.with_context(|| format!("{} cannot be read", path.display()))
+            }
+            Self::Text(text) => Ok(text),
+        }
+    }
 }
 
 /// Serves until it is told to end, or the only image is unmounted. The socket `api` is there before
@@ -32,7 +53,7 @@ pub struct Only {
 /// If the socket or signals cannot be had, or the only image cannot be mounted.
 pub fn serve(
     daemon: Daemon,
-    api: &Path,
+    api: Option<&Path>,
     only: Option<Only>,
     log: Option<LogFile>,
 ) -> anyhow::Result<()> {
@@ -42,13 +63,7 @@ pub fn serve(
     runtime.block_on(async {
         let signals = Signals::new()?;
         let stop = CancellationToken::new();
-        let listener = socket::listen(api);
-        let listener = listener.with_context(|| format!("{} cannot be made", api.display()))?;
-        let answering = {
-            let daemon = Arc::clone(&daemon);
-            socket::serve(listener, stop.clone(), move |asked| answer(asked, Arc::clone(&daemon)))
-        };
-        let answering = tokio::spawn(answering);
+        let answering = api.map(|api| listen(api, &daemon, stop.clone())).transpose()?;
         if let Some(log) = log {
             tokio::spawn(keep_short(log));
         }
@@ -69,10 +84,25 @@ pub fn serve(
             until_gone(left, away, signals, daemon.end.cancelled()).await;
         }
         stop.cancel();
-        answering.await?;
-        let _ = std::fs::remove_file(api);
+        if let Some((api, answering)) = api.zip(answering) {
+            answering.await?;
+            let _ = std::fs::remove_file(api);
+        }
         began
     })
+}
+
+/// Answers on a socket until `stop`.
+fn listen(
+    api: &Path,
+    daemon: &Arc<Daemon>,
+    stop: CancellationToken,
+) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    let listener = socket::listen(api);
+    let listener = listener.with_context(|| format!("{} cannot be made", api.display()))?;
+    let daemon = Arc::clone(daemon);
+    let answering = socket::serve(listener, stop, move |asked| answer(asked, Arc::clone(&daemon)));
+    Ok(tokio::spawn(answering))
 }
 
 /// Mounts the only image, if there is one, and starts.
@@ -83,11 +113,8 @@ async fn begin(daemon: &Arc<Daemon>, only: Option<Only>) -> anyhow::Result<()> {
     }
     if let Some(Only { bootstrap, config }) = only {
         let daemon = Arc::clone(daemon);
-        let mounted = tokio::task::spawn_blocking(move || {
-            let said = std::fs::read_to_string(&config);
-            let said = said.with_context(|| format!("{} cannot be read", config.display()))?;
-            daemon.mount_only(&bootstrap, &said)
-        });
+        let mounted =
+            tokio::task::spawn_blocking(move || daemon.mount_only(&bootstrap, &config.text()?));
         mounted.await??;
     }
     daemon.ready();

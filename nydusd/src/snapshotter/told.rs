@@ -4,7 +4,6 @@
 //! calls never leave the kernel, and nobody can count them.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use lazy::BlobStats;
 use serde_json::{Value, json};
@@ -50,11 +49,10 @@ fn backend(id: &str, mount: &Mount) -> Value {
         }
         Backend::Files(files) => ("localfs", json!({ "at": format!("{files:?}") })),
     };
-    let since = mount.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     json!({
         "backend_type": kind,
         "mountpoint": id,
-        "mounted_time": since.as_secs(),
+        "mounted_time": humantime::format_rfc3339_seconds(mount.since).to_string(),
         "config": config,
     })
 }

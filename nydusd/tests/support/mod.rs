@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod driven;
 pub(crate) mod reads;
 pub(crate) mod same;
 pub(crate) mod server;
