@@ -101,6 +101,9 @@ pub struct Node {
     /// One for each way to reach registries: it has threads of its own.
     clients: Mutex<Vec<(Access, Client)>>,
     served: Mutex<BTreeMap<PathBuf, Served>>,
+    /// What was unmounted while it was used, and has another mount in its place by now. It is kept
+    /// until nobody uses it: at its end before, it would take away what stands there.
+    leaving: Mutex<Vec<Served>>,
 }
 
 impl Node {
@@ -120,6 +123,7 @@ impl Node {
             readers: Readers::new(WAITING, supply.read_limit),
             clients: Mutex::default(),
             served: Mutex::default(),
+            leaving: Mutex::default(),
         })
     }
 
@@ -167,7 +171,8 @@ impl Node {
         let prefetch = Prefetch::start(&lazy, &self.readers, prefetch);
         let served =
             Served { image: name.to_owned(), mounted, lazy, _kept: kept, _prefetch: prefetch };
-        lock(&self.served).insert(at.clone(), served);
+        let before = lock(&self.served).insert(at.clone(), served);
+        lock(&self.leaving).extend(before);
         Ok(())
     }
 
@@ -191,7 +196,9 @@ impl Node {
             }
             stays
         });
-        served.len()
+        let mut leaving = lock(&self.leaving);
+        leaving.retain(|served| served.mounted.is_served());
+        served.len().saturating_add(leaving.len())
     }
 
     /// Unmounts everything; what is in use goes when its last user does.

@@ -60,7 +60,7 @@ pub(super) struct Fuse {
     /// Accepted; no descriptor limit is raised
     #[arg(long, value_name = "N")]
     rlimit_nofile: Option<u64>,
-    /// A list of files to fetch first
+    /// Accepted; the image's own list says what is fetched first
     #[arg(long, value_name = "FILE")]
     prefetch_files: Option<PathBuf>,
     #[command(flatten)]
@@ -86,6 +86,9 @@ impl Fuse {
             (None, None) => bail!("there is nothing to be mounted, and no --apisock to ask by"),
             _ => bail!("--bootstrap goes with --config or --localfs-dir"),
         };
+        if let Some(list) = &self.prefetch_files {
+            tracing::warn!(list = %list.display(), "--prefetch-files is ignored: the image has a list");
+        }
         let daemon = Daemon::new(Options {
             id: self.id,
             supervisor: self.supervisor,
