@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `POST /v1/mounts`, an [`Order`] as JSON | 204 when it is mounted; 400 `{"error": …}` |
 //! | `GET /v1/mounts` | [`Told`](crate::node::Told), as a list |
+//! | `POST /v1/forget`, a path as JSON | 204 if what was mounted there is not brought back any more; 404 |
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 use crate::node::{Node, Order, Told};
 use crate::socket::{self, json, status};
 
+/// All mounts.
+const MOUNTS: &str = "/v1/mounts";
+
 /// So long an order may be, in bytes.
 const MOST: usize = 64 << 10;
 
@@ -38,11 +42,11 @@ pub async fn serve(listener: UnixListener, node: Arc<Node>, stop: CancellationTo
 
 async fn answer(request: Request<Incoming>, node: Arc<Node>) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
-        (&Method::GET, "/v1/mounts") => {
+        (&Method::GET, MOUNTS) => {
             let told = tokio::task::spawn_blocking(move || node.tell()).await.unwrap_or_default();
             json(StatusCode::OK, &told)
         }
-        (&Method::POST, "/v1/mounts") => {
+        (&Method::POST, MOUNTS) => {
             let body = Limited::new(request.into_body(), MOST).collect().await;
             let body = body.map(|body| body.to_bytes()).unwrap_or_default();
             // Mounting waits for the network: not in a thread that others need.
@@ -58,6 +62,13 @@ async fn answer(request: Request<Incoming>, node: Arc<Node>) -> Response<Full<By
                 }
             }
         }
+        (&Method::POST, "/v1/forget") => {
+            let body = Limited::new(request.into_body(), MOST).collect().await;
+            let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+            let at = serde_json::from_slice::<PathBuf>(&body);
+            let forgot = at.is_ok_and(|at| node.forget(&at));
+            status(if forgot { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND })
+        }
         _ => status(StatusCode::NOT_FOUND),
     }
 }
@@ -68,7 +79,7 @@ async fn answer(request: Request<Incoming>, node: Arc<Node>) -> Response<Full<By
 /// What it says.
 pub fn ask_for(socket: &Path, order: &Order) -> anyhow::Result<Option<()>> {
     let body = serde_json::to_vec(order)?;
-    Ok(ask(socket, Method::POST, body)?.map(|_| ()))
+    Ok(ask(socket, Method::POST, MOUNTS, body)?.map(|_| ()))
 }
 
 /// Asks the process behind `socket` for its mounts; none if there is no such process.
@@ -76,11 +87,23 @@ pub fn ask_for(socket: &Path, order: &Order) -> anyhow::Result<Option<()>> {
 /// # Errors
 /// If its answer cannot be understood.
 pub fn ask_all(socket: &Path) -> anyhow::Result<Vec<Told>> {
-    let answer = ask(socket, Method::GET, Vec::new())?;
+    let answer = ask(socket, Method::GET, MOUNTS, Vec::new())?;
     Ok(answer.map(|told| serde_json::from_slice(&told)).transpose()?.unwrap_or_default())
 }
 
-fn ask(socket: &Path, method: Method, body: Vec<u8>) -> anyhow::Result<Option<Bytes>> {
+/// Tells the process behind `socket` that what was mounted at `at` need not be brought back; whether
+/// it would have been. `None` if there is no such process.
+///
+/// # Errors
+/// If the path is no text.
+pub fn forget(socket: &Path, at: &Path) -> anyhow::Result<Option<bool>> {
+    match ask(socket, Method::POST, "/v1/forget", serde_json::to_vec(at)?) {
+        Ok(told) => Ok(told.map(|_| true)),
+        Err(_) => Ok(Some(false)),
+    }
+}
+
+fn ask(socket: &Path, method: Method, what: &str, body: Vec<u8>) -> anyhow::Result<Option<Bytes>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let Ok(stream) = UnixStream::connect(socket).await else { return Ok(None) };
@@ -88,7 +111,7 @@ fn ask(socket: &Path, method: Method, body: Vec<u8>) -> anyhow::Result<Option<By
         tokio::spawn(driver);
         let request = Request::builder()
             .method(method)
-            .uri("/v1/mounts")
+            .uri(what)
             .header(header::HOST, "nydusd")
             .body(Full::<Bytes>::from(body))?;
         let response = connection.send_request(request).await?;

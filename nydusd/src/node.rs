@@ -1,16 +1,14 @@
 //! Many mounts in one process: one chunk cache, one way to dfdaemon, one set of waiting threads.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use image::local::BlobsAt;
 use image::store::{Access, Client};
 use lazy::{BlobKey, BlobStats, CacheError, ChunkCache, LazyImage};
-use serde::{Deserialize, Serialize};
 use sys::Mapping;
 
 use crate::driver::{self, Driver};
@@ -20,58 +18,13 @@ use crate::lock::lock;
 use crate::metadata::{Kept, Metadata};
 use crate::mounts;
 use crate::open::{self, Found, Named, metadata_folder};
+pub use crate::orders::{Order, Supply, Told};
+use crate::places::{Places, resolved};
 use crate::prefetch::PrefetchOrder;
 use crate::prefetch::runner::Prefetch;
+use crate::records::{Record, Records};
+use crate::restore::Pending;
 use crate::swarm::Daemon;
-
-/// What is to be mounted, and where.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Order {
-    /// The image, as on the command line. Paths are whole.
-    pub image: String,
-    /// Where: a whole path.
-    pub at: PathBuf,
-    /// The way into the kernel.
-    pub driver: Driver,
-    /// With a bootstrap: the folder of its blobs.
-    pub blob_dir: Option<PathBuf>,
-    /// Of several images under one name, which.
-    pub platform: Option<String>,
-    /// Whether plain HTTP is spoken with the registry.
-    pub plain_http: bool,
-    /// Certificate authorities to trust beside the system's.
-    pub ca: Vec<PathBuf>,
-    /// Docker's configuration file.
-    pub docker_config: Option<PathBuf>,
-    /// What is fetched before it is read.
-    #[serde(default)]
-    pub prefetch: PrefetchOrder,
-}
-
-/// How a process gets and keeps chunks, for all of its mounts.
-#[derive(Clone, Debug)]
-pub struct Supply {
-    /// How many bytes of chunks are kept.
-    pub quota: u64,
-    /// The socket of the node's dfdaemon, which need not be there.
-    pub dfdaemon: PathBuf,
-    /// How long a read waits while nobody gives what it wants.
-    pub read_limit: Duration,
-}
-
-/// One mount, as it is told.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Told {
-    /// Where.
-    pub at: PathBuf,
-    /// What.
-    pub image: String,
-    /// How many bytes of chunks were fetched for the blobs that it uses, uncompressed.
-    pub fetched: u64,
-    /// How many bytes the chunk cache holds of these blobs.
-    pub held: u64,
-}
 
 #[derive(Debug)]
 struct Served {
@@ -82,6 +35,8 @@ struct Served {
     _kept: Arc<Kept>,
     /// Ends with the mount.
     _prefetch: Option<Prefetch>,
+    /// What the next process is to mount again; none where somebody else sees to that.
+    record: Option<Record>,
 }
 
 /// Whether a node could not be made because another process has the cache.
@@ -95,6 +50,11 @@ pub fn is_in_use(error: &anyhow::Error) -> bool {
 pub struct Node {
     cache: Arc<ChunkCache>,
     metadata: Metadata,
+    records: Records,
+    pending: Pending,
+    /// Whether mounts outlive the process.
+    lasting: bool,
+    ending: AtomicBool,
     folder: PathBuf,
     daemon: Arc<Daemon>,
     readers: Readers,
@@ -104,6 +64,8 @@ pub struct Node {
     /// What was unmounted while it was used, and has another mount in its place by now. It is kept
     /// until nobody uses it: at its end before, it would take away what stands there.
     leaving: Mutex<Vec<Served>>,
+    /// Where somebody is mounting.
+    places: Places,
 }
 
 impl Node {
@@ -118,13 +80,24 @@ impl Node {
         Ok(Self {
             cache,
             metadata: metadata.context("there is no place for images' metadata")?,
+            records: Records::open(&folder).context("there is no place for records of mounts")?,
+            pending: Pending::default(),
+            lasting: false,
+            ending: AtomicBool::new(false),
             folder,
             daemon: Arc::new(Daemon::new(&supply.dfdaemon)?),
             readers: Readers::new(WAITING, supply.read_limit),
             clients: Mutex::default(),
             served: Mutex::default(),
             leaving: Mutex::default(),
+            places: Places::default(),
         })
+    }
+
+    /// The same, whose mounts outlive the process: another one brings them back.
+    #[must_use]
+    pub fn lasting(self) -> Self {
+        Self { lasting: true, ..self }
     }
 
     /// Mounts what is ordered. Blocks until it is mounted.
@@ -132,17 +105,43 @@ impl Node {
     /// # Errors
     /// If it cannot be.
     pub fn mount(&self, order: &Order) -> anyhow::Result<()> {
+        self.mount_recorded(order, None)?;
+        self.pending.done(&mounts::resolve(&order.at)?);
+        Ok(())
+    }
+
+    /// Mounts what another process had mounted: the very same, wherever a tag leads by now.
+    ///
+    /// # Errors
+    /// If it cannot be.
+    pub(crate) fn mount_again(&self, record: &Record) -> anyhow::Result<()> {
+        self.mount_recorded(&record.order, Some(record))
+    }
+
+    fn mount_recorded(&self, order: &Order, again: Option<&Record>) -> anyhow::Result<()> {
+        let manifest = again.and_then(|record| record.manifest);
+        let lasting = self.lasting || again.is_some_and(|record| record.lasting);
+        let mut written = None;
         let Order { at, driver, prefetch, .. } = order;
-        self.mount_as(at, *driver, &order.image, prefetch, |metadata| {
+        let done = self.mount_with(at, *driver, &order.image, prefetch, |at, metadata| {
             let blobs = order.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
             let platform = order.platform.as_deref().map(str::parse).transpose()?;
-            let named = Named { name: order.image.clone(), blobs, platform, manifest: None };
-            open::find(&named, || self.client(order), metadata)
-        })
+            let named = Named { name: order.image.clone(), blobs, platform, manifest };
+            let found = open::find(&named, || self.client(order), metadata)?;
+            let record = Record::new(at, order, found.manifest, self.records.boot());
+            let record = Record { lasting, ..record };
+            self.records.put(&record).context("the mount cannot be recorded")?;
+            written = Some(record.clone());
+            Ok((found, Some(record)))
+        });
+        if let (Err(_), Some(record), None) = (&done, written, again) {
+            self.records.remove(&record.at);
+        }
+        done
     }
 
     /// Mounts on the folder `at` the image that `find` finds; `name` is what it is called. Blocks
-    /// until it is mounted.
+    /// until it is mounted. Who calls this brings it back in another process if that is wanted.
     ///
     /// # Errors
     /// If it cannot be.
@@ -154,36 +153,50 @@ impl Node {
         prefetch: &PrefetchOrder,
         find: impl FnOnce(&Metadata) -> anyhow::Result<Found>,
     ) -> anyhow::Result<()> {
-        let context = || format!("{} cannot be mounted on", at.display());
-        let at = &mounts::resolve(at).with_context(context)?;
-        self.clear(at).with_context(context)?;
-        if !at.is_dir() {
-            bail!("{} is no folder", at.display());
+        self.mount_with(at, driver, name, prefetch, |_, metadata| Ok((find(metadata)?, None)))
+    }
+
+    fn mount_with(
+        &self,
+        at: &Path,
+        driver: Driver,
+        name: &str,
+        prefetch: &PrefetchOrder,
+        find: impl FnOnce(&Path, &Metadata) -> anyhow::Result<(Found, Option<Record>)>,
+    ) -> anyhow::Result<()> {
+        let said = at.display();
+        let context = || format!("{said} cannot be mounted on");
+        let at = &resolved(at).with_context(context)?;
+        let _alone = self.places.enter(at).with_context(context)?;
+        let there = |served: bool| -> anyhow::Result<()> {
+            match mounts::at(at)?.filter(mounts::Mount::is_ours) {
+                Some(mount) if served => {
+                    let image = lock(&self.served).get(at).map(|served| served.image.clone());
+                    let image = image.unwrap_or(mount.source);
+                    let remedy = format!("nydusd umount {said}");
+                    bail!("{said} is mounted on already: {image} (`{remedy}` takes it away)")
+                }
+                _ => Ok(()),
+            }
+        };
+        there(self.serves(at))?;
+        let (found, record) = find(at, &self.metadata)?;
+        // Who was killed is followed at once: an empty folder is worse than an error.
+        if !self.serves(at) {
+            mounts::clear(at, &self.folder).with_context(context)?;
         }
-        if let Some(there) = mounts::at(at)?.filter(mounts::Mount::is_ours) {
-            bail!("{} is mounted on already: {}", at.display(), there.source);
-        }
-        let opened = open::open(find(&self.metadata)?, &self.daemon, Arc::clone(&self.cache))?;
+        there(true)?;
+        let opened = open::open(found, &self.daemon, Arc::clone(&self.cache))?;
         let (lazy, kept) = (Arc::clone(&opened.image), Arc::clone(&opened.bootstrap));
         let mounted = driver::mount(driver, opened, &self.readers, at, name);
         let mounted = mounted.with_context(context)?;
         tracing::info!(image = name, at = %at.display(), "mounted");
         let prefetch = Prefetch::start(&lazy, &self.readers, prefetch);
-        let served =
-            Served { image: name.to_owned(), mounted, lazy, _kept: kept, _prefetch: prefetch };
+        let image = name.to_owned();
+        let served = Served { image, mounted, lazy, _kept: kept, _prefetch: prefetch, record };
         let before = lock(&self.served).insert(at.clone(), served);
         lock(&self.leaving).extend(before);
         Ok(())
-    }
-
-    /// Takes away what a killed process left at `at`. Nobody but this process serves what stands
-    /// over its cache.
-    fn clear(&self, at: &Path) -> io::Result<()> {
-        self.sweep();
-        if lock(&self.served).contains_key(at) {
-            return Ok(());
-        }
-        mounts::clear(at, &self.folder)
     }
 
     /// Forgets what was unmounted; how many mounts are left.
@@ -193,6 +206,9 @@ impl Node {
             let stays = served.mounted.is_served();
             if !stays {
                 tracing::info!(at = %at.display(), "unmounted");
+                if served.record.is_some() && !self.is_ending() {
+                    self.records.remove(at);
+                }
             }
             stays
         });
@@ -201,9 +217,29 @@ impl Node {
         served.len().saturating_add(leaving.len())
     }
 
-    /// Unmounts everything; what is in use goes when its last user does.
+    /// Unmounts everything; what is in use goes when its last user does. What is to outlive the process
+    /// stays on record.
     pub fn take_all_away(&self) {
-        for at in lock(&self.served).keys() {
+        self.sweep();
+        self.ending.store(true, Ordering::SeqCst);
+        for (at, served) in lock(&self.served).iter() {
+            // What somebody has unmounted already is only still in use.
+            let listed = mounts::at(at).is_ok_and(|there| there.is_some_and(|m| m.is_ours()));
+            match &served.record {
+                _ if !listed => {
+                    self.records.remove(at);
+                }
+                Some(record) if record.lasting => {
+                    let record = Record { mounted: false, ..record.clone() };
+                    if let Err(error) = self.records.put(&record) {
+                        tracing::warn!(%error, at = %at.display(), "it will not be brought back");
+                    }
+                }
+                Some(_) => {
+                    self.records.remove(at);
+                }
+                None => {}
+            }
             if let Err(error) = mounts::take_away(at, true) {
                 tracing::warn!(%error, at = %at.display(), "it cannot be unmounted");
             }
@@ -221,9 +257,44 @@ impl Node {
                 image: served.image.clone(),
                 fetched: blobs.iter().map(|(_, blob)| blob.fetched_bytes).sum(),
                 held: blobs.iter().map(|(_, blob)| blob.held).sum(),
+                failed: None,
             }
         };
-        lock(&self.served).iter().map(told).collect()
+        let mut all: Vec<Told> = lock(&self.served).iter().map(told).collect();
+        all.extend(self.pending.tell().into_iter().map(|(at, image, why)| Told {
+            at,
+            image,
+            fetched: 0,
+            held: 0,
+            failed: Some(why),
+        }));
+        all
+    }
+
+    /// Gives up bringing back what was at `at`, a path from [`mounts::resolve`]; whether something
+    /// was.
+    pub fn forget(&self, at: &Path) -> bool {
+        let pending = self.pending.done(at);
+        if pending {
+            self.records.remove(at);
+        }
+        pending
+    }
+
+    pub(crate) const fn records(&self) -> &Records {
+        &self.records
+    }
+
+    pub(crate) const fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
+    pub(crate) const fn is_lasting(&self) -> bool {
+        self.lasting
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
     }
 
     /// What became of the chunks of the image at `at`, a path from [`mounts::resolve`].

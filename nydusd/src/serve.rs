@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api;
 use crate::node::Node;
+use crate::restore;
 use crate::socket;
 
 /// How often it is seen whether mounts are left.
@@ -17,11 +18,15 @@ const LOOK: Duration = Duration::from_millis(200);
 /// So long mounts that are in use when the process is asked to end are served on.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Serves `node`'s mounts, and answers on the socket of its cache in `folder`; calls `ready` once it
-/// can be asked, and asked to end.
+/// Threads that block have so long to return once everything else has ended.
+const LEAVE_BEHIND: Duration = Duration::from_secs(1);
+
+/// Serves `node`'s mounts and those that another process left on its cache, and answers on the socket
+/// of the cache in `folder`; calls `ready` once it can be asked, and asked to end. Ends with the last
+/// mount, or, if mounts are to outlive the process, when it is asked to.
 ///
 /// # Errors
-/// If the socket or signals cannot be had, or `ready` fails.
+/// If the socket or signals cannot be had, `ready` fails, or something is in use to the end.
 pub fn serve(
     node: Node,
     folder: &Path,
@@ -30,23 +35,41 @@ pub fn serve(
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (node, path) = (Arc::new(node), api::socket(folder));
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         let signals = Signals::new()?;
         let stop = CancellationToken::new();
         let answering = api::serve(socket::listen(&path)?, Arc::clone(&node), stop.clone());
         let answering = tokio::spawn(answering);
+        restore::restoring(&node, stop.clone()).await;
         ready()?;
         until_done(&node, signals).await;
         stop.cancel();
         answering.await?;
         let _ = std::fs::remove_file(&path);
         Ok(())
-    })
+    });
+    runtime.shutdown_timeout(LEAVE_BEHIND);
+    let late = node.tell().into_iter().filter(|told| told.failed.is_none());
+    let late: Vec<_> = late.map(|told| told.at.display().to_string()).collect();
+    match done {
+        Ok(()) if !late.is_empty() => {
+            anyhow::bail!("still in use after {GRACE:?}: {}", late.join(", "))
+        }
+        done => done,
+    }
 }
 
 /// Until nothing is mounted any more.
 async fn until_done(node: &Node, signals: Signals) {
-    until_gone(|| node.sweep(), || node.take_all_away(), signals, std::future::pending()).await;
+    let stays = || usize::from(node.is_lasting() && !node.is_ending());
+    let left = || node.sweep().saturating_add(stays());
+    let end = || {
+        if node.is_lasting() {
+            telemetry::lifecycle::stopping();
+        }
+        node.take_all_away();
+    };
+    until_gone(left, end, signals, std::future::pending()).await;
 }
 
 /// The signals that ask a process to end.

@@ -5,13 +5,13 @@
 mod support;
 
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::io::Errno;
 use support::reads::same_or_error;
-use support::trees::{directory, only_blob, packed};
+use support::trees::{directory, hide_data, only_blob, packed};
 use support::{Node, can_mount, drivers};
 use testbed::{samples, text};
 
@@ -74,22 +74,12 @@ fn damaged(driver: &'static str) {
     node.umount();
     // With nobody to fetch from, what is right is read, and nothing else.
     file.write_all_at(b"damaged", length / 2).unwrap();
-    let manifest = newest_blob_hidden(&layout);
+    let manifest = hide_data(&layout);
     node.mount(&layout, &[]);
     let failed = same_or_error(&tree, &node.at());
     assert!((1..4).contains(&failed), "{failed} files failed");
     node.umount();
     drop(manifest);
-}
-
-/// Takes the image's data blob away: the largest there is.
-fn newest_blob_hidden(layout: &Path) -> PathBuf {
-    let blobs = fs::read_dir(layout.join("blobs/sha256")).unwrap();
-    let largest =
-        blobs.map(|blob| blob.unwrap().path()).max_by_key(|blob| blob.metadata().unwrap().size());
-    let largest = largest.unwrap();
-    fs::remove_file(&largest).unwrap();
-    largest
 }
 
 #[test]
@@ -117,7 +107,7 @@ fn killed(driver: &'static str) {
     assert!(fs::read(node.at().join("page")).is_err());
     drop(open);
     // The image's blob is gone; what was read is not.
-    newest_blob_hidden(&layout);
+    hide_data(&layout);
     node.mount(&layout, &[]);
     assert_eq!(same_or_error(&tree, &node.at()), 0);
     node.umount();

@@ -5,27 +5,12 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::same::{Leave, differences};
-use support::trees::{directory, packed};
+use support::trees::{directory, many_files, packed};
 use support::{Node, can_mount, done, drivers, nydusd, wait};
-
-/// An image of so many small files in so many folders.
-fn many_files(node: &Node, name: &str, folders: usize, each: usize) -> PathBuf {
-    let tree = node.path(&format!("{name}.tree"));
-    for folder in 0..folders {
-        let folder = tree.join(folder.to_string());
-        fs::create_dir_all(&folder).unwrap();
-        for number in 0..each {
-            fs::write(folder.join(format!("file-{number}")), format!("{name} {number}")).unwrap();
-        }
-    }
-    let layout = node.path(name);
-    packed(&tree, &layout);
-    layout
-}
 
 /// Anonymous memory of a process, in KiB (proc_pid_smaps(5)).
 fn anonymous(pid: u32) -> u64 {

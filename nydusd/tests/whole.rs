@@ -35,7 +35,7 @@ fn a_whole_blob_is_read_without_us_and_never_punched() {
     assert!(fs::read(node.at().join("a/big")).is_err(), "that mount still asks us");
     assert_eq!(differences(&tree, &again, Leave::default()), Vec::<String>::new());
 
-    // Who comes next has room for nothing, and takes the mount away; who has the file open reads on.
+    // Who comes next has room for nothing, and mounts it anew; who has the file open reads on.
     let small = node.path("small");
     fs::create_dir(&small).unwrap();
     fs::write(small.join("file"), vec![1; 100_000]).unwrap();
@@ -52,5 +52,6 @@ fn a_whole_blob_is_read_without_us_and_never_punched() {
     open.read_exact_at(&mut found, 0).unwrap();
     assert!(found == expected, "other bytes");
     drop(open);
+    done(nydusd(&["umount"]).arg(&again));
     node.umount();
 }

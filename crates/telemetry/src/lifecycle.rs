@@ -122,7 +122,7 @@ impl Lifecycle {
 
     /// Tells systemd that this process serves. Without systemd, nothing.
     pub fn ready(&self) {
-        tell(NotifyState::Ready);
+        ready();
     }
 
     /// Stops the process as SIGTERM does.
@@ -147,7 +147,7 @@ impl Lifecycle {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
         }
-        tell(NotifyState::Stopping);
+        stopping();
         self.stop();
         self.tracker.close();
         tokio::select! {
@@ -218,6 +218,17 @@ impl Drop for Running {
             self.life.stop();
         }
     }
+}
+
+/// Tells systemd that this process serves, for a process that has its own way to stop. Without systemd,
+/// nothing.
+pub fn ready() {
+    tell(NotifyState::Ready);
+}
+
+/// Tells systemd that such a process is about to end.
+pub fn stopping() {
+    tell(NotifyState::Stopping);
 }
 
 fn tell(state: NotifyState) {

@@ -26,7 +26,10 @@ impl Ls {
                 writeln!(out, "{}", serde_json::to_string(&mount)?)?;
             } else {
                 let (at, image) = (mount.at.display(), &mount.image);
-                writeln!(out, "{at}\t{image}\t{} bytes fetched", mount.fetched)?;
+                match mount.failed {
+                    Some(why) => writeln!(out, "{at}\t{image}\tnot mounted: {why}")?,
+                    None => writeln!(out, "{at}\t{image}\t{} bytes fetched", mount.fetched)?,
+                }
             }
         }
         Ok(())

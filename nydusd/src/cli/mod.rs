@@ -8,6 +8,7 @@ mod mount;
 mod outcome;
 mod prefetch;
 mod registries;
+mod serve;
 mod umount;
 
 use std::ffi::{OsStr, OsString};
@@ -37,6 +38,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Mount(Box<mount::Mount>),
+    Serve(serve::Serve),
     Umount(umount::Umount),
     Ls(ls::Ls),
     Fuse(Box<fuse::Fuse>),
@@ -59,6 +61,7 @@ impl Args {
     pub fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Mount(command) => command.run(),
+            Command::Serve(command) => command.run(),
             Command::Umount(command) => command.run(),
             Command::Ls(command) => command.run(),
             Command::Fuse(command) => command.run(),

@@ -10,11 +10,13 @@ pub(crate) mod trees;
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use server::{Behaviour, registry};
@@ -88,6 +90,44 @@ impl Node {
         let told = served.stdout.take().unwrap().read_exact(&mut said);
         assert!(told.is_ok() && said == *b"mounted\n", "not mounted");
         self.served = Some(served);
+    }
+
+    /// Starts `nydusd serve`, and waits until it says to systemd that it is there.
+    pub(crate) fn serve(&mut self, more: &[&str]) {
+        let path = self.path("notify.sock");
+        let _ = fs::remove_file(&path);
+        let notify = UnixDatagram::bind(&path).unwrap();
+        notify.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut command = self.serve_command();
+        self.served = Some(command.args(more).env("NOTIFY_SOCKET", &path).spawn().unwrap());
+        let mut said = [0; 100];
+        let length = notify.recv(&mut said).expect("it says that it is ready");
+        assert_eq!(said[..length].trim_ascii_end(), b"READY=1");
+    }
+
+    pub(crate) fn serve_command(&self) -> Command {
+        let mut command = nydusd(&["serve", "--read-limit", "3", "--cache-dir"]);
+        command.arg(self.path("cache")).arg("--dfdaemon").arg(self.socket());
+        command
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let pid = Pid::from_child(self.served.as_ref().unwrap());
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// What `nydusd mount` says when it fails on the folder `at`.
+    pub(crate) fn refused(&self, image: &Path, at: &Path) -> String {
+        let mut command = nydusd(&["mount", "--driver", self.driver, "--cache-dir"]);
+        let output = command.arg(self.path("cache")).arg(image).arg(at).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Unmounts by the command, on a node whose process may be away.
+    pub(crate) fn umount_at(&self, at: &Path) {
+        done(nydusd(&["umount", "--cache-dir"]).arg(self.path("cache")).arg(at));
     }
 
     /// Mounts as people do; the process stays by itself.

@@ -11,7 +11,7 @@ use image_builder::place::Place;
 use image_builder::store::{Access, Client};
 use testbed::text;
 
-use super::done;
+use super::{Node, done};
 
 /// What is mounted of a sample: its folder, or the blob with everything in it.
 pub(crate) fn mountable(sample: &Path) -> PathBuf {
@@ -73,6 +73,31 @@ pub(crate) fn directory(at: &Path) {
     .unwrap();
     rustix::fs::setxattr(at.join("a"), "trusted.x", b"1", rustix::fs::XattrFlags::empty()).unwrap();
     assert!(fs::symlink_metadata(at.join("pipe")).unwrap().file_type().is_fifo());
+}
+
+/// An image of so many small files in so many folders.
+pub(crate) fn many_files(node: &Node, name: &str, folders: usize, each: usize) -> PathBuf {
+    let tree = node.path(&format!("{name}.tree"));
+    for folder in 0..folders {
+        let folder = tree.join(folder.to_string());
+        fs::create_dir_all(&folder).unwrap();
+        for number in 0..each {
+            fs::write(folder.join(format!("file-{number}")), format!("{name} {number}")).unwrap();
+        }
+    }
+    let layout = node.path(name);
+    packed(&tree, &layout);
+    layout
+}
+
+/// Takes the image's data blob away: the largest there is.
+pub(crate) fn hide_data(layout: &Path) -> PathBuf {
+    let blobs = fs::read_dir(layout.join("blobs/sha256")).unwrap();
+    let largest =
+        blobs.map(|blob| blob.unwrap().path()).max_by_key(|blob| blob.metadata().unwrap().len());
+    let largest = largest.unwrap();
+    fs::remove_file(&largest).unwrap();
+    largest
 }
 
 /// The directory as a chunked image in an OCI layout.

@@ -1,0 +1,43 @@
+//! `nydusd serve`
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use telemetry::logs::{self, LogConfig};
+
+use super::chunks::SupplyArgs;
+use super::claim::claim;
+use crate::node::Node;
+use crate::serve;
+
+/// Serve mounts until asked to end
+///
+/// For systemd: Type=notify, and Restart=always. `nydusd mount` on the same cache asks this process.
+/// After its end, in order or not, the next one brings every mount back at its place, as the same
+/// image, with its cache; what was unmounted stays so. On SIGTERM everything is unmounted, and what is in
+/// use is served for 20 s. What cannot be brought back is tried again every 10 s, stops no other, and
+/// stands in `nydusd ls`.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Where chunks are kept. One process uses it at a time, and serves all mounts over it
+    #[arg(long, value_name = "DIR", env = "MEGANEURA_CACHE_DIR", default_value = super::mount::CACHE)]
+    cache_dir: PathBuf,
+    #[command(flatten)]
+    supply: SupplyArgs,
+}
+
+impl Serve {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
+        logs::init(&LogConfig { level: "info,fuser=error".to_owned(), ..LogConfig::default() })?;
+        sys::keep_large_allocations_apart();
+        let make = || Node::new(&self.cache_dir, &self.supply.supply());
+        let node = claim(&self.cache_dir, make, || Ok(false))?;
+        let node = node.context("another process has the cache")?.lasting();
+        serve::serve(node, &self.cache_dir, || {
+            telemetry::lifecycle::ready();
+            tracing::info!(cache = %self.cache_dir.display(), "ready");
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! What a process that serves mounts is told, and tells.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::driver::Driver;
+use crate::prefetch::PrefetchOrder;
+
+/// What is to be mounted, and where.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// The image, as on the command line. Paths are whole.
+    pub image: String,
+    /// Where: a whole path.
+    pub at: PathBuf,
+    /// The way into the kernel.
+    pub driver: Driver,
+    /// With a bootstrap: the folder of its blobs.
+    pub blob_dir: Option<PathBuf>,
+    /// Of several images under one name, which.
+    pub platform: Option<String>,
+    /// Whether plain HTTP is spoken with the registry.
+    pub plain_http: bool,
+    /// Certificate authorities to trust beside the system's.
+    pub ca: Vec<PathBuf>,
+    /// Docker's configuration file.
+    pub docker_config: Option<PathBuf>,
+    /// What is fetched before it is read.
+    #[serde(default)]
+    pub prefetch: PrefetchOrder,
+}
+
+/// How a process gets and keeps chunks, for all of its mounts.
+#[derive(Clone, Debug)]
+pub struct Supply {
+    /// How many bytes of chunks are kept.
+    pub quota: u64,
+    /// The socket of the node's dfdaemon, which need not be there.
+    pub dfdaemon: PathBuf,
+    /// How long a read waits while nobody gives what it wants.
+    pub read_limit: Duration,
+}
+
+/// One mount, as it is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Told {
+    /// Where.
+    pub at: PathBuf,
+    /// What.
+    pub image: String,
+    /// How many bytes of chunks were fetched for the blobs that it uses, uncompressed.
+    pub fetched: u64,
+    /// How many bytes the chunk cache holds of these blobs.
+    pub held: u64,
+    /// Why it is not mounted, though it was before the process started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
