@@ -14,6 +14,7 @@ use sys::Mapping;
 use crate::driver::{self, Driver};
 use crate::fuse::readers::{Readers, WAITING};
 use crate::fuse::session::Mounted;
+use crate::fuse::traffic::Traffic;
 use crate::lock::lock;
 use crate::metadata::{Kept, Metadata};
 use crate::mounts;
@@ -33,6 +34,7 @@ struct Served {
     lazy: Arc<LazyImage<Mapping>>,
     /// Stays on the disk as long as it is mounted.
     _kept: Arc<Kept>,
+    traffic: Arc<Traffic>,
     /// Ends with the mount.
     _prefetch: Option<Prefetch>,
     /// What the next process is to mount again; none where somebody else sees to that.
@@ -188,12 +190,14 @@ impl Node {
         there(true)?;
         let opened = open::open(found, &self.daemon, Arc::clone(&self.cache))?;
         let (lazy, kept) = (Arc::clone(&opened.image), Arc::clone(&opened.bootstrap));
-        let mounted = driver::mount(driver, opened, &self.readers, at, name);
+        let readers = self.readers.for_a_mount();
+        let mounted = driver::mount(driver, opened, &readers, at, name);
         let mounted = mounted.with_context(context)?;
         tracing::info!(image = name, at = %at.display(), "mounted");
         let prefetch = Prefetch::start(&lazy, &self.readers, prefetch);
-        let image = name.to_owned();
-        let served = Served { image, mounted, lazy, _kept: kept, _prefetch: prefetch, record };
+        let (image, traffic) = (name.to_owned(), Arc::clone(readers.traffic()));
+        let served =
+            Served { image, mounted, lazy, _kept: kept, traffic, _prefetch: prefetch, record };
         let before = lock(&self.served).insert(at.clone(), served);
         lock(&self.leaving).extend(before);
         Ok(())
@@ -301,6 +305,12 @@ impl Node {
     #[must_use]
     pub fn blobs(&self, at: &Path) -> Option<Vec<(BlobKey, BlobStats)>> {
         lock(&self.served).get(at).map(|served| served.lazy.stats())
+    }
+
+    /// What was read of the image at `at`, a path from [`mounts::resolve`].
+    #[must_use]
+    pub fn traffic(&self, at: &Path) -> Option<Arc<Traffic>> {
+        lock(&self.served).get(at).map(|served| Arc::clone(&served.traffic))
     }
 
     /// Whether something is still served at `at`, a path from [`mounts::resolve`].

@@ -17,7 +17,7 @@ use support::driven::{Driven, unpacked, with_registry};
 use support::same::{Leave, differences};
 use support::server::{Behaviour, registry};
 use support::trees::{directory, packed};
-use support::{can_mount, drivers};
+use support::{can_mount, drivers, wait};
 
 /// A daemon that is not started yet, with an image: its tree, its bootstrap, its configuration, the
 /// registry that has its blobs.
@@ -242,6 +242,61 @@ fn what_a_killed_shared_daemon_left_is_taken_away() {
         rig.shows(&rig.daemon.at().join("2"));
         assert!(!rig.daemon.at().join("1/one").exists(), "{driver}: the other one is still there");
     }
+}
+
+#[test]
+fn reads_are_counted_and_those_that_wait_are_seen() {
+    if !can_mount() {
+        return;
+    }
+    for driver in drivers() {
+        let rig = Rig::dedicated(driver);
+        rig.registry.stalls.store(true, Ordering::SeqCst);
+        let file = rig.daemon.at().join("a/big");
+        let reader = std::thread::spawn(move || fs::read(file).unwrap());
+        let inflight = || rig.daemon.get("/api/v1/metrics/inflight");
+        wait(|| inflight().status == 200, "a read that waits");
+        let shown = shape(&inflight().body);
+        let one = json!({
+            "inode": "number", "opcode": "number", "unique": "number", "timestamp_secs": "number",
+        });
+        assert!(shown.as_array().unwrap().iter().all(|shown| *shown == one), "{shown}");
+        rig.registry.stalls.store(false, Ordering::SeqCst);
+        assert!(reader.join().unwrap() == fs::read(rig.tree.join("a/big")).unwrap());
+        wait(|| inflight().status == 204, "the end of all reads");
+        let metrics = rig.daemon.get("/api/v1/metrics").body;
+        let length = fs::metadata(rig.tree.join("a/big")).unwrap().len();
+        assert!(metrics["data_read"].as_u64().unwrap() >= length, "{driver}: {metrics}");
+        assert!(metrics["fop_hits"][4].as_u64().unwrap() > 0, "{driver}: {metrics}");
+    }
+}
+
+#[test]
+fn processes_with_one_cache_folder_leave_each_other_alone() {
+    if !can_mount() {
+        return;
+    }
+    let mut one = Rig::dedicated("auto");
+    let mut two = Driven::new("auto");
+    two.start_dedicated(&one.bootstrap, &one.config);
+    one.shows(&one.daemon.at());
+    one.shows(&two.at());
+    let before = one.registry.bytes.load(Ordering::SeqCst);
+    // Killed at one time, each comes back to a cache that has the image.
+    one.daemon.kill();
+    two.kill();
+    two.start_dedicated(&one.bootstrap, &one.config);
+    one.daemon.start_dedicated(&one.bootstrap, &one.config);
+    one.shows(&one.daemon.at());
+    one.shows(&two.at());
+    assert_eq!(one.registry.bytes.load(Ordering::SeqCst), before);
+    let folders = fs::read_dir(one.daemon.path("cache")).unwrap();
+    let left: Vec<_> = folders
+        .flat_map(|folder| fs::read_dir(folder.unwrap().path().join("metadata")).unwrap())
+        .map(|file| file.unwrap().path())
+        .filter(|file| file.to_string_lossy().ends_with(".credentials"))
+        .collect();
+    assert_eq!(left.len(), 2, "what killed processes knew is left: {left:?}");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! - [`attributes`]: what `stat` says;
 //! - [`readers`]: the threads that wait, and the buffers of reads;
 //! - `read`: a read, answered from here or by one of them;
+//! - [`traffic`]: what was read, in numbers;
 //! - [`tree`](mod@tree): the questions;
 //! - [`session`]: how it is mounted.
 
@@ -19,6 +20,7 @@ pub mod numbers;
 mod read;
 pub mod readers;
 pub mod session;
+pub mod traffic;
 pub mod tree;
 
 pub(crate) use read::answer_read;

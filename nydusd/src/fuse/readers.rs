@@ -7,6 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::traffic::Traffic;
 use crate::lock::lock;
 
 /// What a thread does.
@@ -22,6 +23,7 @@ const IDLE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Readers {
     shared: Arc<Shared>,
+    traffic: Arc<Traffic>,
 }
 
 struct Shared {
@@ -50,7 +52,19 @@ impl Readers {
             wake: Condvar::new(),
             buffers: Mutex::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), traffic: Arc::default() }
+    }
+
+    /// The same threads and buffers for another mount, whose reads are counted apart.
+    #[must_use]
+    pub fn for_a_mount(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), traffic: Arc::default() }
+    }
+
+    /// What was read.
+    #[must_use]
+    pub const fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     /// How long a read waits for chunks before it fails.

@@ -48,6 +48,7 @@ fn done(daemon: &Daemon, asked: Asked) -> Result<Option<Value>, Refused> {
         Asked::Daemon => return Ok(Some(told::daemon(daemon))),
         Asked::DaemonV2 => return Ok(Some(told::daemon_v2(daemon))),
         Asked::Metrics(numbers, id) => return metrics(daemon, numbers, id.as_deref()).map(Some),
+        Asked::Inflight => return Ok(told::inflight(&daemon.waiting())),
         Asked::Config(id) => {
             daemon.used(id.as_deref())?;
             return Ok(Some(json!({})));
@@ -57,7 +58,7 @@ fn done(daemon: &Daemon, asked: Asked) -> Result<Option<Value>, Refused> {
             return Err(Refused::Unsupported("a bootstrap's fields are told by image-builder"));
         }
         // Nothing that is of note to the snapshotter happens here that it is not told otherwise.
-        Asked::Events | Asked::Inflight => {}
+        Asked::Events => {}
         Asked::Level(level) => daemon.log(&level)?,
         Asked::Start => daemon.start()?,
         Asked::Exit => daemon.end.cancel(),

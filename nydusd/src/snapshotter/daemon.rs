@@ -17,6 +17,7 @@ use super::config::Config;
 use super::mounting::{Mount, Mounter};
 use super::refused::Refused;
 use crate::driver::Driver;
+use crate::fuse::traffic::{Totals, Waiting};
 use crate::lock::lock;
 use crate::mounts;
 use crate::node::Supply;
@@ -62,6 +63,8 @@ pub struct Used {
     pub cache: PathBuf,
     /// Its blobs, and what became of their chunks.
     pub blobs: Vec<(BlobKey, BlobStats)>,
+    /// What was read of it.
+    pub reads: Totals,
 }
 
 /// The daemon.
@@ -257,7 +260,15 @@ impl Daemon {
             id: id.clone(),
             cache: mount.node.folder().to_owned(),
             blobs: mount.node.blobs(&mount.at).unwrap_or_default(),
+            reads: mount.node.traffic(&mount.at).map(|t| t.totals()).unwrap_or_default(),
         })
+    }
+
+    /// The reads that wait for chunks, of all mounts.
+    pub(super) fn waiting(&self) -> Vec<(u64, Waiting)> {
+        let mounts = lock(&self.mounts);
+        let traffic = mounts.values().filter_map(|mount| mount.node.traffic(&mount.at));
+        traffic.flat_map(|traffic| traffic.waiting()).collect()
     }
 
     /// Logs so much from now on.

@@ -46,14 +46,41 @@ impl LogFile {
         if self.longest.is_none_or(|longest| length <= longest) {
             return Ok(());
         }
-        let mut aside = self.path.clone().into_os_string();
-        aside.push(".1");
-        fs::rename(&self.path, aside)?;
-        self.file = opened(&self.path)?;
+        self.file = put_aside(&self.path)?;
         Ok(rustix::stdio::dup2_stderr(&self.file)?)
     }
 }
 
+/// Puts a file aside, and opens a new one in its place.
+fn put_aside(path: &Path) -> io::Result<File> {
+    let mut aside = path.to_owned().into_os_string();
+    aside.push(".1");
+    fs::rename(path, aside)?;
+    opened(path)
+}
+
 fn opened(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_last_log_but_one_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut file = opened(&path).unwrap();
+        for line in ["one", "two", "three"] {
+            file.write_all(line.as_bytes()).unwrap();
+            file = put_aside(&path).unwrap();
+        }
+        file.write_all(b"four").unwrap();
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!((read("log.1"), read("log")), ("three".to_owned(), "four".to_owned()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
 }

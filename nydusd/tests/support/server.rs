@@ -64,6 +64,8 @@ pub(crate) fn registry(layout: &Path) -> (SocketAddr, Arc<Behaviour>) {
     let shared = Arc::clone(&behaviour);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            // Heads and bodies go out by themselves, and the second must not wait for the first.
+            stream.set_nodelay(true).unwrap();
             let shared = Arc::clone(&shared);
             let half = stream.try_clone().unwrap();
             std::thread::spawn(move || converse(half, stream, &shared));

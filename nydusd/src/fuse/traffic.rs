@@ -1,0 +1,170 @@
+//! What the kernel has read of a mount, in numbers, and what it waits for.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::lock::lock;
+
+/// Where buckets of read sizes begin, in bytes: nydusd's.
+const SIZES: [u64; 8] = [0, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 128 << 10, 512 << 10, 1 << 20];
+
+/// Where buckets of latencies end, in microseconds: nydusd's; the last has no end.
+const LATENCIES: [u64; 7] = [200, 1_000, 20_000, 50_000, 500_000, 1_000_000, 2_000_000];
+
+/// Reads of one mount. With EROFS these are of missing pages only: the kernel reads the rest by
+/// itself.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    reads: AtomicU64,
+    errors: AtomicU64,
+    bytes: AtomicU64,
+    micros: AtomicU64,
+    sizes: [AtomicU64; 8],
+    latencies: [AtomicU64; 8],
+    numbers: AtomicU64,
+    waiting: Mutex<HashMap<u64, Waiting>>,
+}
+
+/// The numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Totals {
+    /// Reads that were answered with bytes.
+    pub reads: u64,
+    /// Reads that were answered with an error.
+    pub errors: u64,
+    /// Bytes that were answered.
+    pub bytes: u64,
+    /// How long all answers took, in microseconds.
+    pub micros: u64,
+    /// Reads by size: from 0, 1 KiB, 4, 16, 64, 128, 512 KiB, 1 MiB on.
+    pub sizes: [u64; 8],
+    /// Reads by latency: up to 200 µs, 1 ms, 20 ms, 50 ms, 500 ms, 1 s, 2 s, above.
+    pub latencies: [u64; 8],
+}
+
+/// A read that waits for a chunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// The file's number, or the blob's.
+    pub of: u64,
+    /// Since when.
+    pub since: SystemTime,
+}
+
+impl Traffic {
+    /// A read begins.
+    pub(crate) fn begin(self: &Arc<Self>) -> Reading {
+        Reading { traffic: Arc::clone(self), began: Instant::now(), waits: None }
+    }
+
+    /// The numbers so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let get = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        Totals {
+            reads: get(&self.reads),
+            errors: get(&self.errors),
+            bytes: get(&self.bytes),
+            micros: get(&self.micros),
+            sizes: self.sizes.each_ref().map(get),
+            latencies: self.latencies.each_ref().map(get),
+        }
+    }
+
+    /// Reads that wait, each with a number of its own.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<(u64, Waiting)> {
+        lock(&self.waiting).iter().map(|(number, waiting)| (*number, *waiting)).collect()
+    }
+
+    fn count(&self, took: Duration, bytes: Option<usize>) {
+        let add = |number: &AtomicU64, more: u64| number.fetch_add(more, Ordering::Relaxed);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        add(&self.micros, micros);
+        let slot = LATENCIES.partition_point(|end| *end < micros);
+        self.latencies.get(slot).map(|slot| add(slot, 1));
+        let Some(bytes) = bytes.map(|bytes| bytes as u64) else {
+            add(&self.errors, 1);
+            return;
+        };
+        add(&self.reads, 1);
+        add(&self.bytes, bytes);
+        let slot = SIZES.partition_point(|begin| *begin <= bytes).saturating_sub(1);
+        self.sizes.get(slot).map(|slot| add(slot, 1));
+    }
+}
+
+/// A read that is being answered.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    traffic: Arc<Traffic>,
+    began: Instant,
+    waits: Option<u64>,
+}
+
+impl Reading {
+    /// It waits, for something of the file or blob with this number.
+    pub(crate) fn wait(mut self, of: u64) -> Self {
+        let number = self.traffic.numbers.fetch_add(1, Ordering::Relaxed);
+        let waiting = Waiting { of, since: SystemTime::now() };
+        lock(&self.traffic.waiting).insert(number, waiting);
+        self.waits = Some(number);
+        self
+    }
+
+    /// It is answered, with so many bytes, or an error.
+    pub(crate) fn done(self, bytes: Option<usize>) {
+        self.traffic.count(self.began.elapsed(), bytes);
+    }
+}
+
+/// However it ends, it waits no more.
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(number) = self.waits {
+            lock(&self.traffic.waiting).remove(&number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_fall_into_nydusds_buckets() {
+        let traffic = Arc::new(Traffic::default());
+        for (bytes, micros) in [
+            (Some(0), 0),
+            (Some(1023), 200),
+            (Some(1024), 201),
+            (Some(4096), 1_000),
+            (Some(131_072), 2_000_000),
+            (Some(1 << 20), 2_000_001),
+            (None, 3),
+        ] {
+            traffic.count(Duration::from_micros(micros), bytes);
+        }
+        let totals = traffic.totals();
+        assert_eq!((totals.reads, totals.errors), (6, 1));
+        assert_eq!(totals.bytes, 1023 + 1024 + 4096 + 131_072 + (1 << 20));
+        assert_eq!(totals.sizes, [2, 1, 1, 0, 0, 1, 0, 1]);
+        assert_eq!(totals.latencies, [3, 2, 0, 0, 0, 0, 1, 1]);
+        assert_eq!(totals.micros, 4_001_405);
+    }
+
+    #[test]
+    fn who_waits_is_seen_until_it_ends() {
+        let traffic = Arc::new(Traffic::default());
+        let (one, two) = (traffic.begin().wait(7), traffic.begin().wait(8));
+        let mut of: Vec<_> = traffic.waiting().iter().map(|(_, waiting)| waiting.of).collect();
+        of.sort_unstable();
+        assert_eq!(of, [7, 8]);
+        one.done(Some(1));
+        drop(two);
+        assert!(traffic.waiting().is_empty());
+        assert_eq!(traffic.totals().reads, 1);
+    }
+}
