@@ -21,9 +21,12 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// # Errors
 /// If it cannot be made.
 pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
-    let _ = std::fs::remove_file(path);
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    // It gets its name when somebody listens, and is nobody else's: who waits for it comes at once.
+    let unnamed = path.with_file_name(format!(".{}", std::process::id()));
+    let _ = std::fs::remove_file(&unnamed);
+    let listener = UnixListener::bind(&unnamed)?;
+    std::fs::set_permissions(&unnamed, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&unnamed, path)?;
     Ok(listener)
 }
 
