@@ -73,9 +73,14 @@ impl Mounts {
 }
 
 impl Drop for Mounts {
+    /// Who serves ends with its last mount.
     fn drop(&mut self) {
         for at in &self.mounted {
             let _ = Command::new("umount").arg("--lazy").arg(at).status();
+        }
+        let begun = Instant::now();
+        while self.process().is_ok() && begun.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }

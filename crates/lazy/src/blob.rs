@@ -165,6 +165,12 @@ impl CachedBlob {
         }
     }
 
+    /// How many chunks were verified since the start and are here.
+    #[must_use]
+    pub fn verified(&self) -> usize {
+        lock(&self.ledger).len()
+    }
+
     /// Whether the file was given up: the blob's next cache is another one.
     #[must_use]
     pub fn is_given_up(&self) -> bool {

@@ -149,6 +149,11 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     pub fn device(&self, blob: u8) -> Option<Device> {
         let (number, slot) = (blob, self.slots.get(usize::from(blob))?);
         let blob = self.bootstrap.blobs().get(usize::from(number))?;
+        let cache = self.cache_of(slot, blob);
+        // The rest takes a while for a large image. Who uses less than half of a blob goes without.
+        if cache.verified() < blob.chunks as usize / 2 {
+            return None;
+        }
         let chunks = || (0..blob.chunks).filter_map(|n| self.bootstrap.chunk_of(number, n));
         let bytes = chunks().fold(0_u64, |sum, chunk| {
             sum.saturating_add(u64::from(chunk.uncompressed_size).next_multiple_of(BLOCK))
@@ -156,7 +161,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         if bytes == 0 {
             return None;
         }
-        let device = self.cache_of(slot, blob).device(chunks())?;
+        let device = cache.device(chunks())?;
         // The kernel goes by the files' indexes: none may name a gap between the chunks.
         (bytes == blob.uncompressed_size || self.names_only_chunks()).then_some(device)
     }
