@@ -10,32 +10,24 @@
 //! An entry is reserved before its bytes are written or looked at, and settled after they were
 //! verified. Entries never overlap, so nobody writes over what another has entered.
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
 use rafs::ChunkInfo;
 use rafs::ondisk::BLOCK;
 
+use crate::extents::{Extent, Extents};
+
 /// What a chunk is and where it lies, in 64 bits under a key that is chosen anew at each start and
 /// never told: nobody can make two chunks with one print.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Print(u64);
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    /// Beyond its last block.
-    end: u64,
-    print: Print,
-    settled: bool,
-}
-
 /// The verified extents of one blob. Pure bookkeeping.
 #[derive(Debug, Default)]
 pub struct Ledger {
     key: RandomState,
-    /// By their first block.
-    entries: BTreeMap<u64, Entry>,
+    entries: Extents,
 }
 
 /// The blocks that a chunk takes in the cache file.
@@ -56,51 +48,48 @@ impl Ledger {
     /// Whether this very chunk was verified.
     #[must_use]
     pub fn knows(&self, chunk: &ChunkInfo) -> bool {
-        let entry = self.entries.get(&blocks(chunk).start);
-        entry.is_some_and(|entry| entry.settled && entry.print == self.print(chunk))
+        let entry = self.entries.get(blocks(chunk).start);
+        entry.is_some_and(|entry| entry.settled && entry.print == self.print(chunk).0)
     }
 
     /// Reserves the chunk's extent, or takes its own entry back to where it is only reserved. False
     /// if another chunk has been entered there.
     pub fn reserve(&mut self, chunk: &ChunkInfo) -> bool {
-        let (blocks, print) = (blocks(chunk), self.print(chunk));
-        let mut there = self.overlapping(&blocks);
+        let (blocks, Print(print)) = (blocks(chunk), self.print(chunk));
+        let mut there = self.entries.overlapping(&blocks);
         let own = there.next().is_none_or(|(at, entry)| at == blocks.start && entry.print == print);
         if !own || there.next().is_some() {
             return false;
         }
         drop(there);
-        self.entries.insert(blocks.start, Entry { end: blocks.end, print, settled: false });
-        true
+        self.entries.insert(blocks.start, Extent { end: blocks.end, print, settled: false })
     }
 
     /// The bytes of a reserved extent are on disk and verified.
     pub fn settle(&mut self, chunk: &ChunkInfo) {
-        let print = self.print(chunk);
-        if let Some(entry) = self.entries.get_mut(&blocks(chunk).start)
-            && entry.print == print
-        {
-            entry.settled = true;
+        let (at, Print(print)) = (blocks(chunk).start, self.print(chunk));
+        if let Some(entry) = self.entries.get(at).filter(|entry| entry.print == print) {
+            self.entries.insert(at, Extent { settled: true, ..entry });
         }
     }
 
     /// A reserved extent has no bytes after all.
     pub fn release(&mut self, chunk: &ChunkInfo) {
-        let (at, print) = (blocks(chunk).start, self.print(chunk));
-        if self.entries.get(&at).is_some_and(|entry| !entry.settled && entry.print == print) {
-            self.entries.remove(&at);
+        let (at, Print(print)) = (blocks(chunk).start, self.print(chunk));
+        if self.entries.get(at).is_some_and(|entry| !entry.settled && entry.print == print) {
+            self.entries.remove(at);
         }
     }
 
     /// Forgets what is settled in these blocks, and says which blocks may be given back: all that
     /// were asked for and all of the forgotten, less what is reserved.
     pub fn forget(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
-        let there: Vec<_> = self.overlapping(&range).map(|(at, entry)| (at, *entry)).collect();
+        let there: Vec<_> = self.entries.overlapping(&range).collect();
         let (mut begin, mut end) = (range.start, range.end);
         let mut free = Vec::new();
         for (at, entry) in there {
             if entry.settled {
-                self.entries.remove(&at);
+                self.entries.remove(at);
                 (begin, end) = (begin.min(at), end.max(entry.end));
             } else {
                 free.push(begin..at);
@@ -114,21 +103,13 @@ impl Ledger {
 
     /// How many extents are entered.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Whether none is.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// The entries that share a block with `blocks`, by their place.
-    fn overlapping(&self, blocks: &Range<u64>) -> impl Iterator<Item = (u64, &Entry)> + use<'_> {
-        let before = self.entries.range(..blocks.start).next_back();
-        let start = blocks.start;
-        let before = before.filter(move |(_, entry)| entry.end > start);
-        before.into_iter().chain(self.entries.range(blocks.clone())).map(|(at, entry)| (*at, entry))
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }

@@ -34,6 +34,7 @@ pub mod blob;
 pub mod cache;
 pub mod device;
 mod error;
+mod extents;
 pub mod fetch;
 pub mod flight;
 pub mod image;

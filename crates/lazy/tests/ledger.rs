@@ -8,6 +8,9 @@ use proptest::prelude::*;
 use rafs::ChunkInfo;
 use support::{bytes, chunk};
 
+/// Where the chunks begin: some blocks before the second of the ledger's groups.
+const FIRST: u64 = 506;
+
 /// What a model knows of one extent.
 #[derive(Clone, Debug, PartialEq)]
 struct Held {
@@ -25,7 +28,7 @@ enum Op {
 
 fn any_chunk() -> impl Strategy<Value = ChunkInfo> {
     (0..12_u64, 1..5_usize, 0..2_u8)
-        .prop_map(|(block, length, kind)| chunk(block, &bytes(kind, length * 4096 - 100)))
+        .prop_map(|(block, length, kind)| chunk(FIRST + block, &bytes(kind, length * 4096 - 100)))
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -33,7 +36,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => any_chunk().prop_map(Op::Reserve),
         3 => any_chunk().prop_map(Op::Settle),
         1 => any_chunk().prop_map(Op::Release),
-        1 => (0..16_u64, 1..8_u64).prop_map(|(at, length)| Op::Forget(at, at + length)),
+        1 => (0..16_u64, 1..8_u64)
+            .prop_map(|(at, length)| Op::Forget(FIRST + at, FIRST + at + length)),
     ]
 }
 

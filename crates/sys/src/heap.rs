@@ -3,7 +3,7 @@
 
 /// From so many bytes on an allocation is pages of its own.
 #[cfg(target_env = "gnu")]
-const OWN_PAGES: libc::c_int = 8 << 20;
+const OWN_PAGES: libc::c_int = 512 << 10;
 
 /// Large allocations are pages of their own from now on, fresh from the kernel and given back to it,
 /// however many came and went before. (By itself glibc moves that border up to 32 MiB as they are

@@ -23,48 +23,76 @@ pub struct FileChunk {
     pub info: ChunkInfo,
 }
 
-/// The chunk table's rows by blob and number: 8 bytes a chunk, sorted.
+/// The chunk table's rows by blob and number: 4 bytes a chunk.
 ///
 /// The table itself is sorted by digest, which is what a builder asks for; a reader comes with a
-/// blob's number and the chunk's number in it.
+/// blob's number and the chunk's number in it. What is compared is read from the table, which is
+/// usually mapped: a search reads a handful of its rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
-    /// Eight bits of blob, 24 of number, 32 of row.
-    keys: Vec<u64>,
+    /// The rows' numbers, sorted by [`key`].
+    order: Vec<u32>,
 }
 
-const fn key(blob: u8, index: u32) -> u64 {
-    (blob as u64) << 56 | (index as u64) << 32
+const fn key(blob: u8, index: u32) -> u32 {
+    (blob as u32) << 24 | index
 }
 
 impl Rows {
     /// Checks every row.
     pub(crate) fn read(bytes: &[u8], head: &Head) -> Result<Self, RafsError> {
-        let (at, size) = head.chunk_table;
-        let rows: &[ChunkRow] = read_all(bytes, at, size, "chunk table")?;
+        let rows = Self::table(bytes, head)?;
+        let at = head.chunk_table.0;
+        // Eight bits of blob, 24 of number, 32 of row.
         let mut keys = Vec::with_capacity(rows.len());
         for (number, row) in (0_u32..).zip(rows) {
             let row_at = at.saturating_add(u64::from(number) * size_of::<ChunkRow>() as u64);
             let chunk = ChunkInfo::read(row, row_at, &head.blobs, head.chunk_size.bytes())?;
-            keys.push(key(chunk.blob, chunk.index) | u64::from(number));
+            keys.push(u64::from(key(chunk.blob, chunk.index)) << 32 | u64::from(number));
         }
         keys.sort_unstable();
         if keys.windows(2).any(|pair| matches!(pair, [a, b] if a >> 32 == b >> 32)) {
             return Err(RafsError::corrupt("chunk table", at, "a chunk is there twice"));
         }
-        Ok(Self { keys })
+        let number = |key: u64| u32::try_from(key & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+        Ok(Self { order: keys.into_iter().map(number).collect() })
+    }
+
+    fn table<'a>(bytes: &'a [u8], head: &Head) -> Result<&'a [ChunkRow], RafsError> {
+        let (at, size) = head.chunk_table;
+        read_all(bytes, at, size, "chunk table")
     }
 
     pub(crate) const fn len(&self) -> usize {
-        self.keys.len()
+        self.order.len()
+    }
+
+    /// How many come before the first of which `is` says no, which it does of all that follow.
+    fn before(
+        &self,
+        bytes: &[u8],
+        head: &Head,
+        is: impl Fn(u32) -> bool,
+    ) -> Result<usize, RafsError> {
+        let table = Self::table(bytes, head)?;
+        // Reading the table has found every row to fit into a key.
+        let key = |row: &ChunkRow| row.blob.get() << 24 | row.index.get();
+        Ok(self.order.partition_point(|row| table.get(*row as usize).is_some_and(|r| is(key(r)))))
     }
 
     /// The row of a blob's chunk.
-    pub(super) fn find(&self, blob: u8, index: u32) -> Option<u32> {
+    pub(super) fn find(
+        &self,
+        bytes: &[u8],
+        head: &Head,
+        blob: u8,
+        index: u32,
+    ) -> Result<Option<u32>, RafsError> {
         let wanted = key(blob, index);
-        let at = self.keys.partition_point(|key| *key < wanted);
-        let found = self.keys.get(at).filter(|key| **key >> 32 == wanted >> 32)?;
-        u32::try_from(found & u64::from(u32::MAX)).ok()
+        let at = self.before(bytes, head, |key| key < wanted)?;
+        let Some(found) = self.order.get(at) else { return Ok(None) };
+        let chunk = row(bytes, head, *found)?;
+        Ok((key(chunk.blob, chunk.index) == wanted).then_some(*found))
     }
 }
 
@@ -140,7 +168,7 @@ impl<'a> FileChunks<'a> {
         let index = self.indexes.get(number).ok_or_else(|| bad("there is no such chunk"))?;
         let blob = index.device.checked_sub(1).ok_or_else(|| bad("a chunk has no blob"))?;
         let chunk_number = u32::from(index.index_low.get()) | u32::from(index.index_high) << 16;
-        let row = self.rows.find(blob, chunk_number);
+        let row = self.rows.find(self.bytes, self.head, blob, chunk_number)?;
         let row = row.ok_or_else(|| bad("a chunk is not in the chunk table"))?;
         let info = self::row(self.bytes, self.head, row)?;
         if info.uncompressed_offset != u64::from(index.block.get()) * BLOCK {
@@ -180,12 +208,9 @@ pub(crate) fn at(
     blob: u8,
     offset: u64,
 ) -> Result<Option<ChunkInfo>, RafsError> {
-    let read = |at: usize| {
-        let key = rows.keys.get(at).copied().unwrap_or_default();
-        row(bytes, head, u32::try_from(key & u64::from(u32::MAX)).unwrap_or(u32::MAX))
-    };
-    let mut low = rows.keys.partition_point(|at| *at < key(blob, 0));
-    let mut high = rows.keys.partition_point(|at| at >> 56 <= u64::from(blob));
+    let read = |at: usize| row(bytes, head, rows.order.get(at).copied().unwrap_or(u32::MAX));
+    let mut low = rows.before(bytes, head, |at| at < key(blob, 0))?;
+    let mut high = rows.before(bytes, head, |at| at >> 24 <= u32::from(blob))?;
     // All before `low` begin at `offset` or before, none from `high` on does.
     let mut found = None;
     while low < high {
@@ -203,9 +228,8 @@ pub(crate) fn at(
 /// That the chunks of a blob lie behind one another, in the order of their numbers.
 pub(crate) fn in_order(bytes: &[u8], head: &Head, rows: &Rows) -> Result<(), RafsError> {
     let mut before: Option<ChunkInfo> = None;
-    for key in &rows.keys {
-        let number = u32::try_from(key & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-        let chunk = row(bytes, head, number)?;
+    for number in &rows.order {
+        let chunk = row(bytes, head, *number)?;
         if before.is_some_and(|last| last.blob == chunk.blob && !follows(&last, &chunk)) {
             let at = head.chunk_table.0;
             return Err(RafsError::corrupt("chunk table", at, "chunks of a blob overlap"));

@@ -161,7 +161,8 @@ impl<B: AsRef<[u8]>> Bootstrap<B> {
 
     /// The chunk that has the number `index` in blob `blob`, if the image has it.
     pub fn chunk_of(&self, blob: u8, index: u32) -> Option<ChunkInfo> {
-        self.chunk(self.rows().ok()?.find(blob, index)?).ok()
+        let row = self.rows().ok()?.find(self.bytes(), &self.head, blob, index).ok()??;
+        self.chunk(row).ok()
     }
 
     /// What should be fetched first, in this order. The root alone means everything.
