@@ -13,7 +13,9 @@ use content::Digest;
 use rustix::process::{Pid, Signal, kill_process};
 use testbed::process::binary;
 use testbed::snapshotter::{self, Mode, PLUGIN};
-use testbed::{Bed, Containerd, DockerRegistry, Image, Snapshotter, image, rootfs};
+use testbed::{
+    Bed, Containerd, DockerRegistry, Image, Node, Snapshotter, Supernode, image, rootfs,
+};
 
 /// The file of which most of an image is: it does not compress.
 const BIG: usize = 24 << 20;
@@ -21,10 +23,12 @@ const BIG: usize = 24 << 20;
 /// What a container reads that wants little.
 const LITTLE: &str = "a little\n";
 
-/// A registry with a chunked image, a containerd, a snapshotter. The folder goes last.
+/// A registry with a chunked image, a node of a swarm if there is one, a snapshotter, a containerd. The
+/// folder goes last.
 struct Rig {
     containerd: Containerd,
     snapshotter: Snapshotter,
+    swarm: Option<(Node, Supernode)>,
     registry: DockerRegistry,
     big: Digest,
     _bed: Bed,
@@ -32,6 +36,15 @@ struct Rig {
 
 impl Rig {
     async fn new(mode: Mode, driver: &str) -> anyhow::Result<Self> {
+        Self::with(mode, driver, false).await
+    }
+
+    /// With a node of a swarm, by way of which chunks come.
+    async fn in_swarm(mode: Mode, driver: &str) -> anyhow::Result<Self> {
+        Self::with(mode, driver, true).await
+    }
+
+    async fn with(mode: Mode, driver: &str, in_swarm: bool) -> anyhow::Result<Self> {
         let bed = Bed::new()?;
         let registry = bed.registry().start().await?;
         let (image, big) = image(&bed)?;
@@ -42,9 +55,17 @@ impl Rig {
         let converted = convert.output()?;
         let said = String::from_utf8_lossy(&converted.stderr);
         ensure!(converted.status.success(), "image-builder: {said}");
-        let snapshotter = Snapshotter::start(&bed, mode, driver).await?;
+        let swarm = if in_swarm {
+            let supernode = bed.supernode(&registry.site()).await?;
+            Some((bed.node("n1", &supernode).await?, supernode))
+        } else {
+            None
+        };
+        let nobody = bed.path().join("nobody.sock");
+        let dfdaemon = swarm.as_ref().map_or(nobody, |(node, _)| node.socket());
+        let snapshotter = Snapshotter::start(&bed, mode, driver, &dfdaemon).await?;
         let containerd = Containerd::beside(&bed, "c", PLUGIN, &snapshotter.socket()).await?;
-        Ok(Self { containerd, snapshotter, registry, big, _bed: bed })
+        Ok(Self { containerd, snapshotter, swarm, registry, big, _bed: bed })
     }
 
     fn reference(&self) -> String {
@@ -143,6 +164,23 @@ async fn pulled_and_run_with_a_process_for_each_image() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn pulled_and_run_with_one_process_for_all() -> anyhow::Result<()> {
     pulled_and_run(Mode::Shared, "fuse").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_come_by_way_of_the_nodes_dfdaemon() -> anyhow::Result<()> {
+    if !snapshotter::is_here()? {
+        return Ok(());
+    }
+    let rig = Rig::in_swarm(Mode::Shared, "auto").await?;
+    rig.pull().await?;
+    rig.reads_all().await?;
+    let (node, _) = rig.swarm.as_ref().context("a swarm")?;
+    let mut came = 0;
+    for source in ["supernode", "origin"] {
+        came += node.received(source).await.unwrap_or(0);
+    }
+    assert!(came > BIG as u64, "{came} bytes came by way of dfdaemon");
+    rig.removes_all(Mode::Shared).await
 }
 
 /// Kills nydusd; the snapshotter starts another one, which finds mounts, cache and all.

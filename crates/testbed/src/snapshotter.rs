@@ -33,6 +33,7 @@ pub struct Snapshotter {
     process: Process,
     home: PathBuf,
     driver: String,
+    dfdaemon: PathBuf,
 }
 
 /// Whether the snapshotter, and what pulls for it, are here. Where they are not, it is said aloud; in
@@ -73,18 +74,24 @@ fn in_path(name: &str) -> Option<PathBuf> {
 }
 
 impl Snapshotter {
-    /// Starts one whose nydusd mounts by `driver` (`auto`, `fuse`, `erofs`), keeps chunks with the
-    /// snapshotter, and asks the dfdaemon behind `dfdaemon`, which need not be there.
+    /// Starts one whose nydusd mounts by `driver` (`auto`, `fuse`, `erofs`), and asks the dfdaemon
+    /// behind the socket `dfdaemon`, which need not be there.
     ///
     /// # Errors
     /// If it is not here, or does not get ready.
-    pub async fn start(bed: &Bed, mode: Mode, driver: &str) -> anyhow::Result<Self> {
+    pub async fn start(
+        bed: &Bed,
+        mode: Mode,
+        driver: &str,
+        dfdaemon: &Path,
+    ) -> anyhow::Result<Self> {
         let home = bed.path().join("snapshotter");
         fs::create_dir_all(&home)?;
         fs::write(home.join("nydusd.json"), TEMPLATE)?;
         fs::write(home.join("config.toml"), config(&home, mode)?)?;
-        let process = launch(&home, driver)?;
-        let mut snapshotter = Self { process, home, driver: driver.to_owned() };
+        let process = launch(&home, driver, dfdaemon)?;
+        let (driver, dfdaemon) = (driver.to_owned(), dfdaemon.to_owned());
+        let mut snapshotter = Self { process, home, driver, dfdaemon };
         snapshotter.ready().await?;
         Ok(snapshotter)
     }
@@ -108,12 +115,6 @@ impl Snapshotter {
         self.home.join("snapshotter.sock")
     }
 
-    /// Where its nydusd would find the node's dfdaemon.
-    #[must_use]
-    pub fn dfdaemon(&self) -> PathBuf {
-        self.home.join("dfdaemon.sock")
-    }
-
     /// What it, and its nydusd, logged.
     #[must_use]
     pub fn log(&self) -> String {
@@ -126,7 +127,7 @@ impl Snapshotter {
     /// If it does not get ready.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.process.kill()?;
-        self.process = launch(&self.home, &self.driver)?;
+        self.process = launch(&self.home, &self.driver, &self.dfdaemon)?;
         self.ready().await
     }
 
@@ -162,12 +163,12 @@ impl Drop for Snapshotter {
     }
 }
 
-fn launch(home: &Path, driver: &str) -> anyhow::Result<Process> {
+fn launch(home: &Path, driver: &str, dfdaemon: &Path) -> anyhow::Result<Process> {
     let program = program().context("nydus-snapshotter is not here: run scripts/snapshotter")?;
     let mut command = Command::new(program);
     command.arg("--config").arg(home.join("config.toml"));
     // Its nydusd inherits these.
-    command.env("MEGANEURA_DFDAEMON_SOCKET", home.join("dfdaemon.sock"));
+    command.env("MEGANEURA_DFDAEMON_SOCKET", dfdaemon);
     command.env("MEGANEURA_DRIVER", driver);
     Process::start("nydus-snapshotter", home, &mut command)
 }
