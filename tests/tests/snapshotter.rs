@@ -11,7 +11,9 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use content::Digest;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use testbed::process::binary;
+use testbed::registry::basic;
 use testbed::snapshotter::{self, Mode, PLUGIN};
 use testbed::{
     Bed, Containerd, DockerRegistry, Image, Node, Snapshotter, Supernode, image, rootfs,
@@ -22,6 +24,20 @@ const BIG: usize = 24 << 20;
 
 /// What a container reads that wants little.
 const LITTLE: &str = "a little\n";
+
+/// Who may pull from a private registry.
+const USER: (&str, &str) = ("somebody", "pass:word");
+
+/// Where an image comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A registry that asks nobody who he is.
+    Public,
+    /// One that does.
+    Private,
+    /// A public one, by way of a swarm.
+    Swarm,
+}
 
 /// A registry with a chunked image, a node of a swarm if there is one, a snapshotter, a containerd. The
 /// folder goes last.
@@ -35,27 +51,28 @@ struct Rig {
 }
 
 impl Rig {
-    async fn new(mode: Mode, driver: &str) -> anyhow::Result<Self> {
-        Self::with(mode, driver, false).await
-    }
-
-    /// With a node of a swarm, by way of which chunks come.
-    async fn in_swarm(mode: Mode, driver: &str) -> anyhow::Result<Self> {
-        Self::with(mode, driver, true).await
-    }
-
-    async fn with(mode: Mode, driver: &str, in_swarm: bool) -> anyhow::Result<Self> {
+    async fn new(mode: Mode, driver: &str, kind: Kind) -> anyhow::Result<Self> {
         let bed = Bed::new()?;
-        let registry = bed.registry().start().await?;
+        let registry = match kind {
+            Kind::Private => bed.registry().user(USER.0, USER.1).start().await?,
+            Kind::Public | Kind::Swarm => bed.registry().start().await?,
+        };
+        // Where docker has credentials; the snapshotter looks there too.
+        let docker = bed.path().join("docker");
+        fs::create_dir(&docker)?;
+        let auth = basic(USER.0, USER.1).replace("Basic ", "");
+        let auths = json!({ "auths": { registry.host(): { "auth": auth } } });
+        fs::write(docker.join("config.json"), auths.to_string())?;
         let (image, big) = image(&bed)?;
         registry.push("demo/app", "v1", &image).await?;
         let name = format!("{}/demo/app:v1", registry.host());
         let mut convert = Command::new(binary("image-builder")?);
         convert.args(["convert", &name, &format!("{name}-chunked"), "--work-dir"]).arg(bed.path());
+        convert.env("DOCKER_CONFIG", &docker);
         let converted = convert.output()?;
         let said = String::from_utf8_lossy(&converted.stderr);
         ensure!(converted.status.success(), "image-builder: {said}");
-        let swarm = if in_swarm {
+        let swarm = if kind == Kind::Swarm {
             let supernode = bed.supernode(&registry.site()).await?;
             Some((bed.node("n1", &supernode).await?, supernode))
         } else {
@@ -63,7 +80,7 @@ impl Rig {
         };
         let nobody = bed.path().join("nobody.sock");
         let dfdaemon = swarm.as_ref().map_or(nobody, |(node, _)| node.socket());
-        let snapshotter = Snapshotter::start(&bed, mode, driver, &dfdaemon).await?;
+        let snapshotter = Snapshotter::start(&bed, mode, driver, &dfdaemon, &docker).await?;
         let containerd = Containerd::beside(&bed, "c", PLUGIN, &snapshotter.socket()).await?;
         Ok(Self { containerd, snapshotter, swarm, registry, big, _bed: bed })
     }
@@ -73,7 +90,8 @@ impl Rig {
     }
 
     async fn pull(&self) -> anyhow::Result<()> {
-        self.containerd.pull_lazily(&self.reference(), PLUGIN).await
+        let user = format!("{}:{}", USER.0, USER.1);
+        self.containerd.pull_lazily(&self.reference(), PLUGIN, &user).await
     }
 
     /// Runs a program in a new container.
@@ -136,11 +154,11 @@ async fn wait(is: impl Fn() -> bool, otherwise: impl Fn() -> String) -> anyhow::
     Ok(())
 }
 
-async fn pulled_and_run(mode: Mode, driver: &str) -> anyhow::Result<()> {
+async fn pulled_and_run(mode: Mode, driver: &str, kind: Kind) -> anyhow::Result<()> {
     if !snapshotter::is_here()? {
         return Ok(());
     }
-    let rig = Rig::new(mode, driver).await?;
+    let rig = Rig::new(mode, driver, kind).await?;
     let before = rig.registry.blob_bytes();
     rig.pull().await?;
     let pulled = rig.registry.blob_bytes() - before;
@@ -158,12 +176,12 @@ async fn pulled_and_run(mode: Mode, driver: &str) -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pulled_and_run_with_a_process_for_each_image() -> anyhow::Result<()> {
-    pulled_and_run(Mode::Dedicated, "auto").await
+    pulled_and_run(Mode::Dedicated, "auto", Kind::Public).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pulled_and_run_with_one_process_for_all() -> anyhow::Result<()> {
-    pulled_and_run(Mode::Shared, "fuse").await
+async fn pulled_from_a_private_registry_and_run_with_one_process_for_all() -> anyhow::Result<()> {
+    pulled_and_run(Mode::Shared, "fuse", Kind::Private).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,7 +189,7 @@ async fn chunks_come_by_way_of_the_nodes_dfdaemon() -> anyhow::Result<()> {
     if !snapshotter::is_here()? {
         return Ok(());
     }
-    let rig = Rig::in_swarm(Mode::Shared, "auto").await?;
+    let rig = Rig::new(Mode::Shared, "auto", Kind::Swarm).await?;
     rig.pull().await?;
     rig.reads_all().await?;
     let (node, _) = rig.swarm.as_ref().context("a swarm")?;
@@ -188,7 +206,7 @@ async fn killed_and_back(mode: Mode, driver: &str) -> anyhow::Result<()> {
     if !snapshotter::is_here()? {
         return Ok(());
     }
-    let mut rig = Rig::new(mode, driver).await?;
+    let mut rig = Rig::new(mode, driver, Kind::Public).await?;
     rig.pull().await?;
     rig.reads_all().await?;
     let fetched = rig.registry.blob_bytes();

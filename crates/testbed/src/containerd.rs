@@ -132,14 +132,22 @@ impl Containerd {
         pulled.map(drop).with_context(|| format!("containerd {}", self.name))
     }
 
-    /// Pulls an image as CRI does for a snapshotter that fetches layers by itself: which image a
+    /// Pulls an image, as `user` (`NAME:PASSWORD`) if the registry asks, as CRI does for a snapshotter that fetches layers by itself: which image a
     /// layer is of stands in the snapshot's labels.
     ///
     /// # Errors
     /// What containerd says.
-    pub async fn pull_lazily(&self, reference: &str, plugin: &str) -> anyhow::Result<()> {
+    pub async fn pull_lazily(
+        &self,
+        reference: &str,
+        plugin: &str,
+        user: &str,
+    ) -> anyhow::Result<()> {
         let pull = self.by(tool("ctr-remote", "stargz-snapshotter"), ["images", "rpull"]);
-        let pull = pull.args(["--plain-http", "--snapshotter", plugin, reference]).run().await;
+        let pull = pull
+            .args(["--plain-http", "--user", user, "--snapshotter", plugin, reference])
+            .run()
+            .await;
         pull.map(drop).with_context(|| format!("containerd {}", self.name))
     }
 

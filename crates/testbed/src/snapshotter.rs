@@ -34,6 +34,7 @@ pub struct Snapshotter {
     home: PathBuf,
     driver: String,
     dfdaemon: PathBuf,
+    docker: PathBuf,
 }
 
 /// Whether the snapshotter, and what pulls for it, are here. Where they are not, it is said aloud; in
@@ -75,7 +76,8 @@ fn in_path(name: &str) -> Option<PathBuf> {
 
 impl Snapshotter {
     /// Starts one whose nydusd mounts by `driver` (`auto`, `fuse`, `erofs`), and asks the dfdaemon
-    /// behind the socket `dfdaemon`, which need not be there.
+    /// behind the socket `dfdaemon`, which need not be there. Credentials are in docker's
+    /// configuration in the folder `docker`.
     ///
     /// # Errors
     /// If it is not here, or does not get ready.
@@ -84,14 +86,16 @@ impl Snapshotter {
         mode: Mode,
         driver: &str,
         dfdaemon: &Path,
+        docker: &Path,
     ) -> anyhow::Result<Self> {
         let home = bed.path().join("snapshotter");
         fs::create_dir_all(&home)?;
         fs::write(home.join("nydusd.json"), TEMPLATE)?;
         fs::write(home.join("config.toml"), config(&home, mode)?)?;
-        let process = launch(&home, driver, dfdaemon)?;
-        let (driver, dfdaemon) = (driver.to_owned(), dfdaemon.to_owned());
-        let mut snapshotter = Self { process, home, driver, dfdaemon };
+        let process = launch(&home, driver, dfdaemon, docker)?;
+        let (dfdaemon, docker) = (dfdaemon.to_owned(), docker.to_owned());
+        let driver = driver.to_owned();
+        let mut snapshotter = Self { process, home, driver, dfdaemon, docker };
         snapshotter.ready().await?;
         Ok(snapshotter)
     }
@@ -127,7 +131,7 @@ impl Snapshotter {
     /// If it does not get ready.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.process.kill()?;
-        self.process = launch(&self.home, &self.driver, &self.dfdaemon)?;
+        self.process = launch(&self.home, &self.driver, &self.dfdaemon, &self.docker)?;
         self.ready().await
     }
 
@@ -163,13 +167,14 @@ impl Drop for Snapshotter {
     }
 }
 
-fn launch(home: &Path, driver: &str, dfdaemon: &Path) -> anyhow::Result<Process> {
+fn launch(home: &Path, driver: &str, dfdaemon: &Path, docker: &Path) -> anyhow::Result<Process> {
     let program = program().context("nydus-snapshotter is not here: run scripts/snapshotter")?;
     let mut command = Command::new(program);
     command.arg("--config").arg(home.join("config.toml"));
     // Its nydusd inherits these.
     command.env("MEGANEURA_DFDAEMON_SOCKET", dfdaemon);
     command.env("MEGANEURA_DRIVER", driver);
+    command.env("DOCKER_CONFIG", docker);
     Process::start("nydus-snapshotter", home, &mut command)
 }
 
