@@ -248,6 +248,30 @@ mod tests {
     }
 
     #[test]
+    fn any_request_is_read_or_refused() {
+        const PATHS: [&str; 6] = [
+            "/api/v1/mount",
+            "/api/v1/config",
+            "/api/v1/daemon",
+            "/api/v1/metrics",
+            "/api/v1/daemon/backend",
+            "/api/v2/blobs",
+        ];
+        bolero::check!().with_type::<(u8, u8, String, Vec<u8>)>().for_each(
+            |(method, path, query, body)| {
+                let methods = [Method::GET, Method::PUT, Method::POST, Method::DELETE];
+                let method = &methods[usize::from(*method) % methods.len()];
+                let path = PATHS[usize::from(*path) % PATHS.len()];
+                if let Err(refused) = Asked::read(method, path, Some(query), body) {
+                    let status = refused.status().as_u16();
+                    assert!([400, 404, 501].contains(&status), "{status}");
+                    assert!(refused.told()["message"].is_string());
+                }
+            },
+        );
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         assert_eq!(refused("GET", "/", ""), 404);
         assert_eq!(refused("GET", "/api/v1/metrics/other", ""), 404);

@@ -3,6 +3,7 @@
 //! numbered folder of its own in there, that of an earlier process if it is free and has the image's
 //! blobs.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -26,9 +27,12 @@ const PREFIX: &str = "meganeura-";
 /// If there is none that can be used.
 pub fn take(cache: &Path, bootstrap: &Path, supply: &Supply) -> anyhow::Result<Node> {
     let beside = bootstrap.parent().map(local::blobs_with_info).unwrap_or_default();
+    let there = there(cache);
     let (good, other): (Vec<_>, Vec<_>) =
-        (0..MOST).map(|number| folder(cache, number)).partition(|folder| has(folder, &beside));
-    for folder in good.into_iter().chain(other) {
+        there.iter().partition(|number| has(&folder(cache, **number), &beside));
+    let new = (0..MOST).filter(|number| !there.contains(number));
+    for number in good.into_iter().chain(other).copied().chain(new) {
+        let folder = folder(cache, number);
         match Node::new(&folder, supply) {
             Ok(node) => {
                 Credentials::sweep(&metadata_folder(node.folder()));
@@ -43,6 +47,12 @@ pub fn take(cache: &Path, bootstrap: &Path, supply: &Supply) -> anyhow::Result<N
 
 fn folder(cache: &Path, number: u32) -> PathBuf {
     cache.join(format!("{PREFIX}{number}"))
+}
+
+/// The numbers that there are.
+fn there(cache: &Path) -> BTreeSet<u32> {
+    let names = std::fs::read_dir(cache).into_iter().flatten().flatten();
+    names.filter_map(|name| name.file_name().to_str()?.strip_prefix(PREFIX)?.parse().ok()).collect()
 }
 
 /// Whether a chunk cache has one of these blobs.

@@ -141,3 +141,27 @@ fn credentials_are_neither_printed_nor_quoted() {
         assert!(!format!("{error} {error:?}").contains(auth), "{error:?}");
     }
 }
+
+/// Whatever stands in a configuration, what comes of it can be used: no panic, no name of a
+/// repository that is none, no credentials that are printed.
+#[test]
+fn any_text_is_read_or_refused() {
+    bolero::check!().with_type::<(String, String, String, u8)>().for_each(
+        |(text, host, repo, form)| {
+            let quoted = |text: &str| serde_json::Value::from(text).to_string();
+            let (host, repo, auth) = (quoted(host), quoted(repo), quoted(text));
+            let keys = format!(r#""host":{host},"repo":{repo},"auth":{auth}"#);
+            let text = match form % 3 {
+                0 => text.clone(),
+                1 => with_backend(&format!(r#"{{"type":"registry","config":{{{keys}}}}}"#)),
+                _ => format!(
+                    r#"{{"version":2,"backend":{{"type":"registry","registry":{{{keys}}}}}}}"#
+                ),
+            };
+            if let Ok(Config { backend: Backend::Registry(found), .. }) = Config::parse(&text) {
+                let name = found.repository.to_string();
+                assert!(!name.contains(['?', '#', '%', ' ', '@']) && !name.contains(".."));
+            }
+        },
+    );
+}
