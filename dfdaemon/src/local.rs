@@ -3,8 +3,11 @@
 //! | request | answered by |
 //! |---|---|
 //! | `GET /v1/url?url=…[&digest=sha256:…]` | the file, with `ETag`; ranges as usual |
-//! | `GET /v1/blob?registry=…&repository=…&digest=…` | the blob; `Authorization` goes to the registry |
+//! | `GET /v1/blob?registry=…&repository=…&digest=…[&priority=…]` | the blob; `Authorization` goes to the registry |
 //! | `/v1/cache…` | what is kept (`cache::door`) |
+//!
+//! A priority is `blocked` (a process waits in a read), `pull` (as without one) or `prefetch`. It goes
+//! with what is wanted to the scheduler, and from there to whoever sends it.
 //!
 //! No request names a path to write: the caller writes its own file. An error is JSON,
 //! `{"error": …, "kind": …}`; kind `not-admitted` and `not-shared` mean that the caller may help
@@ -26,6 +29,7 @@ use registry::Repository;
 use serde::Deserialize;
 use telemetry::request_id::RequestId;
 use tokio::net::UnixListener;
+use wire::control::Priority;
 use wire::request::Kind;
 
 use crate::cache;
@@ -78,7 +82,7 @@ async fn url(
 ) -> Response<Body> {
     let id = RequestId::fresh().to_string();
     match gateway.open_url(&id, &asked.url, asked.digest).await {
-        Ok(live) => answer(&gateway, &live, &headers, id),
+        Ok(live) => answer(&gateway, &live, &headers, Priority::Pull, id),
         Err(failure) => failed(&failure),
     }
 }
@@ -88,6 +92,28 @@ struct BlobAsked {
     registry: String,
     repository: String,
     digest: Digest,
+    #[serde(default)]
+    priority: Urgency,
+}
+
+/// How urgent a local program says that a blob is.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Urgency {
+    Blocked,
+    #[default]
+    Pull,
+    Prefetch,
+}
+
+impl From<Urgency> for Priority {
+    fn from(urgency: Urgency) -> Self {
+        match urgency {
+            Urgency::Blocked => Self::Blocked,
+            Urgency::Pull => Self::Pull,
+            Urgency::Prefetch => Self::Prefetch,
+        }
+    }
 }
 
 async fn blob(
@@ -107,7 +133,7 @@ async fn blob(
     let question = Asked { repository, caller, request_id: id.clone() };
     let opened = gateway.open(&question, asked.digest);
     match registry::RequestId::scope(registry::RequestId::new(&id), opened).await {
-        Ok(live) => answer(&gateway, &live, &headers, id),
+        Ok(live) => answer(&gateway, &live, &headers, asked.priority.into(), id),
         Err(failure) => failed(&failure),
     }
 }
@@ -116,9 +142,11 @@ fn answer(
     gateway: &Arc<Gateway>,
     live: &Arc<LiveTask>,
     headers: &HeaderMap,
+    priority: Priority,
     id: String,
 ) -> Response<Body> {
-    let mut response = body::ranged(gateway, live, headers, &live.id().to_string(), id);
+    let name = live.id().to_string();
+    let mut response = body::ranged(gateway, live, headers, &name, priority, id);
     let plain = HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
     response

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
+use lazy::{Urgency, Want};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +13,9 @@ use crate::fuse::readers::Readers;
 use crate::fuse::session::{self, Mounted};
 use crate::fuse::tree::ImageTree;
 use crate::open::Opened;
+
+/// So long registries have to confirm, at a mount, the blobs of which something is here already.
+const PROVE: Duration = Duration::from_secs(5);
 
 /// The way into the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, Serialize, Deserialize)]
@@ -37,6 +42,8 @@ pub fn mount(
 ) -> io::Result<Mounted> {
     let Opened { image, bootstrap } = opened;
     if driver != Driver::Fuse {
+        // What is whole can be a device, if it is ours to have.
+        image.prove_kept(&Want::within(PROVE, Urgency::Blocked));
         match erofs::mount::mount(&image, readers, bootstrap.path(), at) {
             Err(error) if driver == Driver::Auto && is_unknown(&error) => {
                 tracing::info!(%error, "the kernel mounts no EROFS from files: FUSE it is");

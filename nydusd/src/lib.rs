@@ -5,7 +5,8 @@
 //!
 //! - [`open`](mod@open): what a command line names becomes an image whose files can be read;
 //! - [`metadata`]: its bootstrap, checked once and kept on the disk;
-//! - [`origin`], [`swarm`]: where chunks come from that are not on the node;
+//! - [`origin`], [`swarm`]: where chunks come from that are not on the node; [`grants`]: what
+//!   registries said of them;
 //! - [`prefetch`]: chunks that come before anybody reads them;
 //! - [`fuse`]: the image's tree as the kernel asks for it;
 //! - [`erofs`]: the same tree, mounted by the kernel itself over our blobs;
@@ -27,6 +28,7 @@ pub mod cli;
 pub mod driver;
 pub mod erofs;
 pub mod fuse;
+pub mod grants;
 mod lock;
 pub mod metadata;
 pub mod mounts;

@@ -15,6 +15,7 @@ use crate::driver::{self, Driver};
 use crate::fuse::readers::{Readers, WAITING};
 use crate::fuse::session::Mounted;
 use crate::fuse::traffic::Traffic;
+use crate::grants::Grants;
 use crate::lock::lock;
 use crate::metadata::{Kept, Metadata};
 use crate::mounts;
@@ -59,6 +60,7 @@ pub struct Node {
     ending: AtomicBool,
     folder: PathBuf,
     daemon: Arc<Daemon>,
+    grants: Arc<Grants>,
     readers: Readers,
     /// One for each way to reach registries: it has threads of its own.
     clients: Mutex<Vec<(Access, Client)>>,
@@ -86,6 +88,7 @@ impl Node {
             pending: Pending::default(),
             lasting: false,
             ending: AtomicBool::new(false),
+            grants: Arc::new(Grants::open(&folder.join("grants"))?),
             folder,
             daemon: Arc::new(Daemon::new(&supply.dfdaemon)?),
             readers: Readers::new(WAITING, supply.read_limit),
@@ -188,7 +191,7 @@ impl Node {
             mounts::clear(at, &self.folder).with_context(context)?;
         }
         there(true)?;
-        let opened = open::open(found, &self.daemon, Arc::clone(&self.cache))?;
+        let opened = open::open(found, &self.daemon, &self.grants, Arc::clone(&self.cache))?;
         let (lazy, kept) = (Arc::clone(&opened.image), Arc::clone(&opened.bootstrap));
         let readers = self.readers.for_a_mount();
         let mounted = driver::mount(driver, opened, &readers, at, name);
@@ -216,6 +219,9 @@ impl Node {
             }
             stays
         });
+        if self.grants.are_due() {
+            served.values().for_each(|served| served.lazy.renew_rights());
+        }
         let mut leaving = lock(&self.leaving);
         leaving.retain(|served| served.mounted.is_served());
         served.len().saturating_add(leaving.len())

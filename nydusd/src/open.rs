@@ -18,6 +18,7 @@ use lazy::{BlobFrom, BlobKey, ChunkCache, LazyImage};
 use rafs::{Blob, BlobId, Bootstrap};
 use sys::Mapping;
 
+use crate::grants::Grants;
 use crate::metadata::documents::Remembered;
 use crate::metadata::{Fresh, Kept, Key, Metadata};
 use crate::origin::Origin;
@@ -159,11 +160,16 @@ pub struct Opened {
 }
 
 /// An image whose bootstrap is mapped, and whose chunks are kept in `cache`. Those of an image in a
-/// registry come by way of `daemon`.
+/// registry come by way of `daemon`; `grants` remembers that it has them.
 ///
 /// # Errors
 /// If the bootstrap cannot be mapped.
-pub fn open(found: Found, daemon: &Arc<Daemon>, cache: Arc<ChunkCache>) -> anyhow::Result<Opened> {
+pub fn open(
+    found: Found,
+    daemon: &Arc<Daemon>,
+    grants: &Arc<Grants>,
+    cache: Arc<ChunkCache>,
+) -> anyhow::Result<Opened> {
     let Found { kept, blobs, repository, .. } = found;
     let mapping = kept.map().context("the bootstrap cannot be mapped")?;
     let bootstrap = Bootstrap::parse_tree(mapping).context("the image's metadata is wrong")?;
@@ -174,12 +180,13 @@ pub fn open(found: Found, daemon: &Arc<Daemon>, cache: Arc<ChunkCache>) -> anyho
             BlobId::Inline => BlobKey::Around(kept.sha256().unwrap_or_else(|| Digest::of(b""))),
         },
         source: {
-            let origin = Arc::new(Origin::new(Arc::clone(&blobs), blob.id));
+            let origin = Origin::new(Arc::clone(&blobs), blob.id);
             match (&repository, blob.id) {
                 (Some(repository), BlobId::Digest(digest)) => {
-                    Arc::new(Swarm::new(Arc::clone(daemon), repository, &digest, origin))
+                    let (daemon, grants) = (Arc::clone(daemon), Arc::clone(grants));
+                    Arc::new(Swarm::new(daemon, repository, &digest, origin, grants))
                 }
-                _ => origin,
+                _ => Arc::new(origin),
             }
         },
         info: match blob.id {

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use image::bytes::{Blobs, ReadAt};
+use image::registry::Credential;
 use lazy::{Source, Want};
 use rafs::BlobId;
 
@@ -24,6 +25,14 @@ impl Origin {
         Self { blobs, blob, open: OnceLock::new() }
     }
 
+    /// What proves to the registry that we may read; none if nothing has to.
+    ///
+    /// # Errors
+    /// If it has expired and cannot be renewed before `want` ends.
+    pub fn authorization(&self, want: &Want) -> io::Result<Option<Credential>> {
+        self.blobs.authorization(want.until)
+    }
+
     fn open(&self) -> io::Result<&Arc<dyn ReadAt>> {
         if let Some(open) = self.open.get() {
             return Ok(open);
@@ -37,5 +46,9 @@ impl Origin {
 impl Source for Origin {
     fn read(&self, offset: u64, length: u64, want: &Want) -> io::Result<Bytes> {
         self.open()?.read_until(offset, length, want.until)
+    }
+
+    fn confirm(&self, want: &Want) -> io::Result<()> {
+        self.blobs.confirm(self.blob, want.until)
     }
 }

@@ -7,23 +7,39 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use content::Digest;
-use http::{Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use image::registry::Repository;
+use image::registry::{Credential, Repository};
+use lazy::source::may_pass;
 use lazy::{Source, Urgency, Want};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use url::form_urlencoded::Serializer;
 
+use crate::grants::Grants;
 use crate::lock::lock;
+use crate::origin::Origin;
 
 /// What dfdaemon has not given after so long is asked of the registry.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// A registry that has granted a blob within a day and is silent for so long is away.
+const AWAY: Duration = Duration::from_secs(2);
+
 /// So many connections are kept for the next question.
 const IDLE: usize = 16;
+
+/// What dfdaemon is asked for.
+#[derive(Debug)]
+struct Part {
+    target: String,
+    /// Goes over the unix socket and nowhere else.
+    credential: Option<Credential>,
+    offset: u64,
+    length: u64,
+}
 
 /// The daemon of this node: HTTP/1.1 over its unix socket.
 #[derive(Debug)]
@@ -44,19 +60,19 @@ impl Daemon {
         Ok(Self { socket: socket.to_owned(), runtime, idle: Mutex::default() })
     }
 
-    /// Exactly `length` bytes of what is at `target`, from `offset` on, if they come within `limit`.
-    fn read(&self, target: &str, offset: u64, length: u64, limit: Duration) -> io::Result<Bytes> {
+    /// Exactly the bytes of a part, if they come within `limit`.
+    fn read(&self, part: &Part, limit: Duration) -> io::Result<Bytes> {
         // Made inside of the runtime, whose clock it takes.
-        let asked = async { tokio::time::timeout(limit, self.ask(target, offset, length)).await };
+        let asked = async { tokio::time::timeout(limit, self.ask(part)).await };
         let in_time = self.runtime.block_on(asked);
         in_time.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
-    async fn ask(&self, target: &str, offset: u64, length: u64) -> io::Result<Bytes> {
+    async fn ask(&self, part: &Part) -> io::Result<Bytes> {
         let idle = lock(&self.idle).pop();
         if let Some(connection) = idle.filter(SendRequest::is_ready) {
             // It may have been closed meanwhile: then a new one is tried.
-            if let Ok(bytes) = self.ask_on(connection, target, offset, length).await {
+            if let Ok(bytes) = self.ask_on(connection, part).await {
                 return Ok(bytes);
             }
         }
@@ -64,27 +80,31 @@ impl Daemon {
         let (connection, driver) =
             handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::spawn(driver);
-        self.ask_on(connection, target, offset, length).await
+        self.ask_on(connection, part).await
     }
 
     async fn ask_on(
         &self,
         mut connection: SendRequest<Empty<Bytes>>,
-        target: &str,
-        offset: u64,
-        length: u64,
+        part: &Part,
     ) -> io::Result<Bytes> {
-        let last = offset.saturating_add(length).saturating_sub(1);
-        let request = Request::get(target)
+        let Part { target, credential, offset, length } = part;
+        let last = offset.saturating_add(*length).saturating_sub(1);
+        let mut request = Request::get(target)
             .header(header::HOST, "dfdaemon")
-            .header(header::RANGE, format!("bytes={offset}-{last}"))
-            .body(Empty::new())
-            .map_err(io::Error::other)?;
+            .header(header::RANGE, format!("bytes={offset}-{last}"));
+        if let Some(credential) = credential {
+            let value = HeaderValue::from_str(credential.expose());
+            let mut value = value.map_err(io::Error::other)?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let request = request.body(Empty::new()).map_err(io::Error::other)?;
         let response = connection.send_request(request).await.map_err(io::Error::other)?;
         if response.status() != StatusCode::PARTIAL_CONTENT {
             return Err(io::Error::other(format!("dfdaemon says {}", response.status())));
         }
-        let most = usize::try_from(length).map_err(io::Error::other)?;
+        let most = usize::try_from(*length).map_err(io::Error::other)?;
         let body = Limited::new(response.into_body(), most).collect().await;
         let bytes = body.map_err(io::Error::other)?.to_bytes();
         if bytes.len() != most {
@@ -105,37 +125,77 @@ impl Daemon {
 pub struct Swarm {
     daemon: Arc<Daemon>,
     target: String,
-    registry: Arc<dyn Source>,
+    repository: Repository,
+    digest: Digest,
+    registry: Origin,
+    /// What dfdaemon is shown.
+    shown: Mutex<Shown>,
+    grants: Arc<Grants>,
+}
+
+/// What proves to a registry that we may read, as dfdaemon is shown it. The same for as long as it is
+/// good: what was granted to it stays granted while the registry is away.
+#[derive(Debug, Default)]
+struct Shown {
+    credential: Option<Credential>,
+    /// Whether it was good for the last read.
+    good: bool,
 }
 
 impl Swarm {
-    /// The blob `digest` of `repository`; `registry` has it too.
+    /// The blob `digest` of `repository`; `registry` has it too, and `grants` remembers that.
     #[must_use]
     pub fn new(
         daemon: Arc<Daemon>,
         repository: &Repository,
         digest: &Digest,
-        registry: Arc<dyn Source>,
+        registry: Origin,
+        grants: Arc<Grants>,
     ) -> Self {
         let query = Serializer::new(String::new())
             .append_pair("registry", repository.registry())
             .append_pair("repository", repository.name())
             .append_pair("digest", &digest.to_string())
             .finish();
-        Self { daemon, target: format!("/v1/blob?{query}"), registry }
+        let (repository, digest) = (repository.clone(), *digest);
+        let target = format!("/v1/blob?{query}");
+        Self { daemon, target, repository, digest, registry, shown: Mutex::default(), grants }
+    }
+
+    fn by_way_of_dfdaemon(&self, offset: u64, length: u64, want: &Want) -> io::Result<Bytes> {
+        let priority = match want.urgency {
+            Urgency::Blocked => "blocked",
+            Urgency::Prefetch => "prefetch",
+        };
+        // So that there is time left for the registry.
+        let limit = LIMIT.min(want.left() / 2);
+        let target = format!("{}&priority={priority}", self.target);
+        let credential = self.credential(&Want::within(limit, want.urgency));
+        let read = self.daemon.read(&Part { target, credential, offset, length }, limit);
+        // It may have expired. If it has not, asking for it once more costs nothing.
+        lock(&self.shown).good = read.is_ok();
+        read
+    }
+
+    fn credential(&self, want: &Want) -> Option<Credential> {
+        let shown = lock(&self.shown);
+        let before = shown.credential.clone();
+        if shown.good {
+            return before;
+        }
+        drop(shown);
+        let credential = self.registry.authorization(want).unwrap_or_else(|error| {
+            tracing::debug!(%error, "what is shown to the registry is not renewed");
+            before
+        });
+        lock(&self.shown).credential.clone_from(&credential);
+        credential
     }
 }
 
 impl Source for Swarm {
     fn read(&self, offset: u64, length: u64, want: &Want) -> io::Result<Bytes> {
-        let priority = match want.urgency {
-            Urgency::Blocked => "blocked",
-            Urgency::Prefetch => "prefetch",
-        };
-        let target = format!("{}&priority={priority}", self.target);
-        // So that there is time left for the registry.
-        let limit = LIMIT.min(want.left() / 2);
-        self.daemon.read(&target, offset, length, limit).or_else(|error| {
+        self.by_way_of_dfdaemon(offset, length, want).or_else(|error| {
             tracing::debug!(%error, "not by way of dfdaemon: asking the registry");
             self.registry.read(offset, length, want)
         })
@@ -144,5 +204,34 @@ impl Source for Swarm {
     /// What came by way of others was not right: the registry's own.
     fn read_again(&self, offset: u64, length: u64, want: &Want) -> io::Result<Bytes> {
         self.registry.read_again(offset, length, want)
+    }
+
+    /// While the registry is away, it counts that it has said so within a day.
+    fn confirm(&self, want: &Want) -> io::Result<()> {
+        let (repository, digest) = (&self.repository, &self.digest);
+        let fresh = self.grants.is_fresh(repository, digest);
+        let limit = if fresh { AWAY.min(want.left()) } else { want.left() };
+        match self.registry.confirm(&Want::within(limit, want.urgency)) {
+            Ok(()) => self.grants.note(repository, digest),
+            Err(error) if may_pass(&error) => {
+                if !fresh {
+                    return Err(error);
+                }
+                tracing::info!(
+                    %error,
+                    blob = %digest,
+                    "the registry is away; it has granted this blob a short time ago"
+                );
+            }
+            Err(error) => {
+                self.grants.forget(repository, digest);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn granted(&self) {
+        self.grants.note(&self.repository, &self.digest);
     }
 }

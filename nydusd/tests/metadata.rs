@@ -135,16 +135,18 @@ fn a_known_image_costs_its_manifest_and_a_known_digest_costs_nothing() {
         node.mount(Path::new(&by_tag), &[]);
         assert_eq!(fs::read_dir(node.at().join("many")).unwrap().count(), 700);
         node.umount();
-        let again = registry.asked().split_off(asked);
+        // (Whether the repository has a blob of which something is kept is another question.)
+        let mut again = registry.asked().split_off(asked);
+        again.retain(|line| !line.starts_with("HEAD "));
         assert!(again.iter().any(|line| line.contains("/manifests/v1")), "{driver}: {again:?}");
         assert!(!again.iter().any(|line| line.contains("/blobs/")), "{driver}: {again:?}");
         // By digest: not even the manifest, so that the registry may be away.
         registry.down.store(true, Ordering::SeqCst);
-        let asked = registry.asked().len();
+        let asked = registry.gets();
         node.mount(Path::new(&by_digest), &[]);
         let same = fs::read(node.at().join("one")).unwrap();
         assert_eq!(same, fs::read(tree.join("one")).unwrap());
-        assert_eq!(registry.asked().len(), asked, "{driver}");
+        assert_eq!(registry.gets(), asked, "{driver}");
         node.umount();
         // What is remembered of it is hashed: damaged, it is nobody's word.
         let document = node.path("cache/metadata/documents").join(manifest(&layout).to_hex());

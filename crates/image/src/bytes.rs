@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use ::bytes::Bytes;
 use rafs::BlobId;
+use registry::Credential;
 
 /// Bytes that can be read anywhere.
 pub trait ReadAt: Send + Sync + fmt::Debug {
@@ -40,6 +41,26 @@ pub trait Blobs: Send + Sync + fmt::Debug {
     /// # Errors
     /// If it is not to be had.
     fn open(&self, blob: BlobId) -> io::Result<Arc<dyn ReadAt>>;
+
+    /// Makes sure that the image's place has this blob, as whoever it belongs to says now: an image
+    /// may name whatever it likes. What lies on this machine is asked nothing.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] or [`io::ErrorKind::PermissionDenied`] if it says no; another one
+    /// if it cannot be known before `until`.
+    fn confirm(&self, blob: BlobId, until: Instant) -> io::Result<()> {
+        let _ = (blob, until);
+        Ok(())
+    }
+
+    /// What proves to the image's registry that we may read, for somebody who asks it on our behalf.
+    ///
+    /// # Errors
+    /// If it has expired and cannot be renewed before `until`.
+    fn authorization(&self, until: Instant) -> io::Result<Option<Credential>> {
+        let _ = until;
+        Ok(None)
+    }
 }
 
 /// Nobody: for who looks at metadata only.

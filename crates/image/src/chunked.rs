@@ -11,6 +11,7 @@ use content::Digest;
 use layer::{Limits, TarReader, Unpacker};
 use rafs::BlobId;
 use rafs::ondisk::MAX_BOOTSTRAP;
+use registry::Credential;
 
 use crate::local::META;
 use crate::oci::{Descriptor, Manifest, annotation};
@@ -204,6 +205,19 @@ impl Blobs for InStore {
             Reach::Parts => Ok(Arc::new(ranges)),
             Reach::Whole => Ok(Arc::new(ranges.spool()?)),
         }
+    }
+
+    fn confirm(&self, blob: BlobId, until: Instant) -> io::Result<()> {
+        let BlobId::Digest(digest) = blob else { return Ok(()) };
+        if self.store.confirms(&digest, until).map_err(other)? {
+            return Ok(());
+        }
+        let said = format!("{} has no blob {digest}", self.store.place());
+        Err(io::Error::new(io::ErrorKind::NotFound, said))
+    }
+
+    fn authorization(&self, until: Instant) -> io::Result<Option<Credential>> {
+        self.store.authorization(until).map_err(other)
     }
 }
 

@@ -19,6 +19,15 @@ pub enum FetchError {
         #[source]
         error: io::Error,
     },
+    /// It may be here, but the image's place does not say that it has the blob.
+    #[error("chunk {chunk} is not served: its blob is not confirmed")]
+    Refused {
+        /// Which.
+        chunk: ChunkDigest,
+        /// Why not.
+        #[source]
+        error: io::Error,
+    },
     /// What came is not the chunk.
     #[error("chunk {chunk} came wrong")]
     Wrong {

@@ -1,6 +1,7 @@
 //! A bootstrap and its blobs: files that can be read.
 
 mod batches;
+mod rights;
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,6 +18,7 @@ use crate::fetch;
 use crate::flight::Whose;
 use crate::parts::{Piece, parts, pieces};
 use crate::patience::{InVain, Pauses, is_outage, patiently};
+use crate::right::Right;
 use crate::source::{Source, Want};
 
 /// Where the chunks of one of an image's blobs come from.
@@ -36,6 +38,7 @@ pub(crate) struct Slot {
     pub(crate) from: BlobFrom,
     cache: OnceLock<Arc<CachedBlob>>,
     info: OnceLock<CompressionInfo>,
+    pub(crate) right: Right,
 }
 
 /// What is read.
@@ -65,7 +68,12 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         cache: Arc<ChunkCache>,
         from: impl FnMut(&Blob) -> BlobFrom,
     ) -> Self {
-        let slot = |from| Slot { from, cache: OnceLock::new(), info: OnceLock::new() };
+        let slot = |from| Slot {
+            from,
+            cache: OnceLock::new(),
+            info: OnceLock::new(),
+            right: Right::default(),
+        };
         let slots = bootstrap.blobs().iter().map(from).map(slot).collect();
         Self { bootstrap, slots, cache, in_vain: InVain::default() }
     }
@@ -100,7 +108,8 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
                 return Ok(true);
             };
             let (slot, _) = self.slot(part.chunk.blob)?;
-            Ok(slot.cache.get().is_some_and(|cache| cache.read(part, to)))
+            let may = slot.right.is_proved();
+            Ok(may && slot.cache.get().is_some_and(|cache| cache.read(part, to)))
         })
     }
 
@@ -129,7 +138,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
             let cache = self.cache_of(slot, blob);
             let fetched = match together.get(&part.chunk) {
                 Some(chunk) => chunk.clone(),
-                None if cache.read(part, to) => return Ok(true),
+                None if slot.right.is_proved() && cache.read(part, to) => return Ok(true),
                 None => {
                     let fetched = self.fetch(slot, blob, cache, &part.chunk, want)?;
                     self.make_room();
@@ -158,7 +167,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         let bytes = chunks().fold(0_u64, |sum, chunk| {
             sum.saturating_add(u64::from(chunk.uncompressed_size).next_multiple_of(BLOCK))
         });
-        if bytes == 0 {
+        if bytes == 0 || !slot.right.is_proved() {
             return None;
         }
         let device = cache.device(chunks())?;
@@ -251,9 +260,17 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         let mut pauses = Pauses::new();
         loop {
             let (whose, fetched) = cache.chunk(chunk, from.digester, || patiently(want, once));
-            let error = match fetched {
-                Err(error) if is_outage(&error) => error,
-                done => return done.map_err(ReadError::Fetch),
+            let error = match (fetched, whose) {
+                (Ok(fetched), Whose::Own) => {
+                    Self::has_fetched(slot);
+                    return Ok(fetched);
+                }
+                (Ok(fetched), Whose::Others) => {
+                    self.prove(slot, chunk, want)?;
+                    return Ok(fetched);
+                }
+                (Err(error), _) if is_outage(&error) => error,
+                (Err(error), _) => return Err(ReadError::Fetch(error)),
             };
             // Whoever else asked for it had less time left than we have.
             let pause = if whose == Whose::Others { pauses.next(want.left()) } else { None };

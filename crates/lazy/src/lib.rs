@@ -25,6 +25,7 @@
 //! - [`fetch`]: from a blob's stored bytes to a chunk;
 //! - [`patience`]: asking again while who has it is away;
 //! - [`run`](mod@run): chunks that lie behind one another, asked for together;
+//! - [`right`]: whether a mount may have what the cache holds;
 //! - [`image`](mod@image): a bootstrap and its blobs: files that can be read;
 //! - [`plan`]: what is prefetched, and in which order.
 
@@ -45,6 +46,7 @@ pub mod parts;
 pub mod patience;
 pub mod plan;
 mod prefetch;
+pub mod right;
 pub mod room;
 pub mod run;
 pub mod source;

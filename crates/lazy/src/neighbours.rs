@@ -37,7 +37,7 @@ impl Together {
 }
 
 impl<B: AsRef<[u8]>> LazyImage<B> {
-    /// The chunks of a range that were not verified since the start.
+    /// The chunks of a range that were not verified since the start, or may not be ours.
     pub(crate) fn missing(
         &self,
         of: &Of,
@@ -48,7 +48,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         self.each(of, offset, length, |piece| {
             if let Piece::Part(part) = piece {
                 let (slot, blob) = self.slot(part.chunk.blob)?;
-                if !self.cache_of(slot, blob).knows(&part.chunk) {
+                if !slot.right.is_proved() || !self.cache_of(slot, blob).knows(&part.chunk) {
                     missing.push(part.chunk);
                 }
             }
@@ -101,6 +101,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
                 });
                 match opened {
                     Ok(opened) => {
+                        Self::has_fetched(slot);
                         claim.into_iter().for_each(|claim| claim.land(opened.clone()));
                         take(opened);
                     }

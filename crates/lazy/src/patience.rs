@@ -109,7 +109,7 @@ impl InVain {
 #[must_use]
 pub fn is_outage(error: &FetchError) -> bool {
     match error {
-        FetchError::Source { error, .. } => may_pass(error),
+        FetchError::Source { error, .. } | FetchError::Refused { error, .. } => may_pass(error),
         FetchError::Abandoned(_) => true,
         FetchError::Wrong { .. } | FetchError::Place { .. } => false,
     }

@@ -64,6 +64,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         };
         let fetched = self.batched(slot, blob, cache, chunk, &from);
         claim.land(fetched.map_err(|error| ReadError::Fetch(error.into()))?);
+        Self::has_fetched(slot);
         self.make_room();
         Ok(Outcome { fetched: 1, kept: usize::from(self.has(chunk)), given_up: 0 })
     }

@@ -59,6 +59,20 @@ pub trait Source: Send + Sync + Debug {
     fn read_again(&self, offset: u64, length: u64, want: &Want) -> io::Result<Bytes> {
         self.read(offset, length, want)
     }
+
+    /// Makes sure that the image's own place has this blob and that it is for us: others may have
+    /// fetched what the cache holds of it. A source on this machine has nothing to be asked.
+    ///
+    /// # Errors
+    /// If the answer is no, or does not come before `want` ends.
+    fn confirm(&self, want: &Want) -> io::Result<()> {
+        let _ = want;
+        Ok(())
+    }
+
+    /// Is told that bytes which came from here were right, and again from time to time while they
+    /// are in use: the blob is there, and for us.
+    fn granted(&self) {}
 }
 
 /// Whether who was asked is away or too busy, and may be back. Everything else is an answer: that

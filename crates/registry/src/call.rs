@@ -108,6 +108,28 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// What meets the registry's last challenge with our own credentials, renewed if it is about to
+    /// expire; none if it has not challenged us, or we have none.
+    pub(crate) async fn held(&self) -> Result<Option<Credential>, Error> {
+        let identity = self.own_identity();
+        if identity == Identity::Anonymous {
+            return Ok(None);
+        }
+        let exchange = self.exchange(identity);
+        let held = self.inner.tokens.slot(self.repository, identity).current(&exchange).await?;
+        let header = held.as_ref().and_then(|held| held.grant.header.to_str().ok());
+        Ok(header.and_then(|header| Credential::new(header).ok()))
+    }
+
+    fn exchange(&self, identity: Identity) -> Exchange<'_> {
+        Exchange {
+            upstream: &self.upstream,
+            config: &self.inner.config,
+            repository: self.repository,
+            identity,
+        }
+    }
+
     fn serves_clients(&self) -> bool {
         self.upstream.site.config.serve_local_clients
     }
@@ -127,12 +149,7 @@ impl<'a> Call<'a> {
     }
 
     async fn authorized(&self, ask: &Ask, identity: Identity) -> Result<Reply, Error> {
-        let exchange = Exchange {
-            upstream: &self.upstream,
-            config: &self.inner.config,
-            repository: self.repository,
-            identity,
-        };
+        let exchange = self.exchange(identity);
         let slot = self.inner.tokens.slot(self.repository, identity);
         let held = slot.current(&exchange).await?;
         let header = held.as_ref().map(|held| held.grant.header.clone());

@@ -8,7 +8,7 @@ use url::Url;
 use crate::auth::Tokens;
 use crate::call::Call;
 use crate::config::RegistriesConfig;
-use crate::credential::Caller;
+use crate::credential::{Caller, Credential};
 use crate::error::{ConfigError, Error};
 use crate::names::Repository;
 use crate::sites::Sites;
@@ -58,6 +58,19 @@ impl Registries {
     #[must_use]
     pub fn admits_url(&self, url: &Url) -> bool {
         self.inner.sites.admits_url(url)
+    }
+
+    /// What we ourselves show the registry for a repository, for somebody who asks it on our behalf:
+    /// what met its last challenge, renewed if it is about to expire. None if the registry has not
+    /// challenged us yet, or we have no credentials for it.
+    ///
+    /// # Errors
+    /// If the registry is not admitted, or what expires cannot be renewed.
+    pub async fn own_authorization(
+        &self,
+        repository: &Repository,
+    ) -> Result<Option<Credential>, Error> {
+        self.call(repository, &Caller::Own)?.held().await
     }
 
     pub(crate) fn call<'a>(

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use content::Digest;
+use wire::control::Priority;
 
 use super::error::{OciError, failed};
 use super::outlet::Outlet;
@@ -67,7 +68,7 @@ impl Mirror {
             answer.insert(header::CONTENT_LENGTH, live.layout().length().into());
             response
         } else {
-            body::ranged(&self.gateway, &live, headers, &name, asked.request_id)
+            body::ranged(&self.gateway, &live, headers, &name, Priority::Pull, asked.request_id)
         };
         if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
             named(&mut response, &name, "application/octet-stream");

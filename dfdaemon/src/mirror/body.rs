@@ -16,12 +16,14 @@ use super::range::{self, Part};
 use super::short::Short;
 use crate::gateway::Gateway;
 
-/// Answers a GET of a task whose entity tag is `name`, as its `Range` wants it.
+/// Answers a GET of a task whose entity tag is `name`, as its `Range` wants it; `priority` is how
+/// urgently.
 pub(crate) fn ranged(
     gateway: &Arc<Gateway>,
     live: &Arc<LiveTask>,
     headers: &HeaderMap,
     name: &str,
+    priority: Priority,
     request_id: String,
 ) -> Response<Body> {
     let length = live.layout().length();
@@ -29,7 +31,7 @@ pub(crate) fn ranged(
     let Some(bytes) = part.bytes(length) else { return unsatisfiable(length) };
     let open = matches!(part, Part::Some { open: true, .. });
     let eagerness = if open { Eagerness::Window } else { Eagerness::All };
-    let reader = gateway.engine().read(live, bytes, Priority::Pull, eagerness);
+    let reader = gateway.engine().read(live, bytes, priority, eagerness);
     let gateway = Arc::clone(gateway);
     let answer = Answer { reader, gateway, task: live.id(), begun: false, request_id };
     described(&part, length, name, answer.streamed())

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use content::Digest;
 use image::bytes::FilePart;
 use image::place::Place;
-use image::registry::Reference;
+use image::registry::{Credential, Reference};
 use image::store::{BlobReader, Document, NewBlob, Store, StoreError};
 
 /// The folder's name.
@@ -123,6 +123,14 @@ impl Store for Remembered {
         until: Option<Instant>,
     ) -> Result<Bytes, StoreError> {
         self.store.part(digest, range, until)
+    }
+
+    fn confirms(&self, digest: &Digest, until: Instant) -> Result<bool, StoreError> {
+        self.store.confirms(digest, until)
+    }
+
+    fn authorization(&self, until: Instant) -> Result<Option<Credential>, StoreError> {
+        self.store.authorization(until)
     }
 
     fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {

@@ -137,8 +137,13 @@ impl Node {
 
     /// Mounts on another folder, by the process that is there.
     pub(crate) fn mount_too(&self, image: &Path, at: &Path) {
+        self.mount_too_so(image, at, &[]);
+    }
+
+    /// The same, in another way.
+    pub(crate) fn mount_too_so(&self, image: &Path, at: &Path, more: &[&str]) {
         let mut command = nydusd(&["mount", "--driver", self.driver, "--cache-dir"]);
-        done(command.arg(self.path("cache")).arg(image).arg(at));
+        done(command.arg(self.path("cache")).args(more).arg(image).arg(at));
     }
 
     /// What `nydusd ls` says.

@@ -51,6 +51,11 @@ impl Behaviour {
         self.parts.load(Ordering::SeqCst)
     }
 
+    /// How many requests were not only whether something is there.
+    pub(crate) fn gets(&self) -> usize {
+        self.asked().iter().filter(|line| !line.starts_with("HEAD ")).count()
+    }
+
     /// The lines of all requests so far.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()

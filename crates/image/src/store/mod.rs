@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ::registry::Credential;
 use bytes::Bytes;
 use content::Digest;
 
@@ -148,6 +149,26 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// If that cannot be known.
     fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError>;
+
+    /// Whether the place has a blob, as whoever it belongs to says now, with our own credentials. What
+    /// lies on this machine is asked nothing.
+    ///
+    /// # Errors
+    /// If it cannot be known before `until`, or is not for us to know.
+    fn confirms(&self, digest: &Digest, until: Instant) -> Result<bool, StoreError> {
+        let _ = (digest, until);
+        Ok(true)
+    }
+
+    /// What proves to a registry that we may read, for somebody who asks it on our behalf. None if
+    /// nothing has to, or what has is not known yet.
+    ///
+    /// # Errors
+    /// If it has expired and cannot be renewed before `until`.
+    fn authorization(&self, until: Instant) -> Result<Option<Credential>, StoreError> {
+        let _ = until;
+        Ok(None)
+    }
 
     /// Where a blob's bytes lie, if they are a part of a file of this machine; unverified, as
     /// with [`Self::open_blob`].

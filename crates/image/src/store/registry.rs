@@ -9,8 +9,8 @@ use std::time::Instant;
 use bytes::{Buf, Bytes, BytesMut};
 use content::Digest;
 use registry::{
-    BlobStream, Caller, CredentialsConfig, Error, ManifestMethod, ManifestRequest, Reference,
-    Registries, RegistriesConfig, RegistryConfig, Repository, Span,
+    BlobInfo, BlobStream, Caller, Credential, CredentialsConfig, Error, ManifestMethod,
+    ManifestRequest, Reference, Registries, RegistriesConfig, RegistryConfig, Repository, Span,
 };
 use tokio::sync::mpsc;
 
@@ -94,6 +94,25 @@ impl Registry {
         let runtime =
             self.runtime.get().ok_or_else(|| StoreError::Empty(self.place.to_string()))?;
         runtime.block_on(what).map_err(|error| self.failed(error))
+    }
+
+    /// The same, and not beyond `until`.
+    fn wait_until<T>(
+        &self,
+        until: Instant,
+        what: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, StoreError> {
+        let in_time = self.wait(async {
+            match tokio::time::timeout_at(until.into(), what).await {
+                Ok(done) => done.map(Some),
+                Err(_) => Ok(None),
+            }
+        })?;
+        let late = || Error::Timeout {
+            host: self.repository.registry().to_owned(),
+            during: "somebody waits for it",
+        };
+        in_time.ok_or_else(|| self.failed(late()))
     }
 
     fn failed(&self, error: Error) -> StoreError {
@@ -202,27 +221,21 @@ impl Store for Registry {
             Ok(bytes.freeze())
         };
         let Some(until) = until else { return self.wait(whole) };
-        let in_time = self.wait(async {
-            match tokio::time::timeout_at(until.into(), whole).await {
-                Ok(done) => done.map(Some),
-                Err(_) => Ok(None),
-            }
-        })?;
-        in_time.ok_or_else(|| {
-            let error = io::Error::from(io::ErrorKind::TimedOut);
-            StoreError::Read { digest: *digest, error }
-        })
+        self.wait_until(until, whole)
+    }
+
+    fn confirms(&self, digest: &Digest, until: Instant) -> Result<bool, StoreError> {
+        let asked = self.registries.blob_head(&self.repository, digest, &Caller::Own);
+        there(self.wait_until(until, asked)).map(|blob| blob.is_some())
+    }
+
+    fn authorization(&self, until: Instant) -> Result<Option<Credential>, StoreError> {
+        self.wait_until(until, self.registries.own_authorization(&self.repository))
     }
 
     fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
         let asked = self.registries.blob_head(&self.repository, digest, &Caller::Own);
-        match self.wait(asked) {
-            Ok(blob) => Ok(Some(blob.length)),
-            Err(StoreError::Registry { error: Error::Refused(said), .. }) if said.status == 404 => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        Ok(there(self.wait(asked))?.map(|blob| blob.length))
     }
 
     fn put_blob(&self, blob: &NewBlob) -> Result<(), StoreError> {
@@ -253,6 +266,17 @@ impl Store for Registry {
             return Err(StoreError::NoTag(self.place.to_string()));
         }
         self.put(&self.reference, media_type, bytes)
+    }
+}
+
+/// What a registry says of a blob; none if it has none of that digest.
+fn there(said: Result<BlobInfo, StoreError>) -> Result<Option<BlobInfo>, StoreError> {
+    match said {
+        Ok(blob) => Ok(Some(blob)),
+        Err(StoreError::Registry { error: Error::Refused(said), .. }) if said.status == 404 => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

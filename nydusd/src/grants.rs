@@ -1,0 +1,115 @@
+//! Which blobs registries have said they have, for the time when they are away.
+//!
+//! A file each, without a word in it: its name is a hash of repository and digest, and its time says
+//! when it was so last. It counts for a day. It says nothing of credentials: those are asked for
+//! whenever the registry can be.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use content::Digest;
+use image::registry::Repository;
+
+use crate::lock::lock;
+
+/// So long what a registry has said counts while it is away.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// How often it is noted that what registries have granted is in use.
+const RENEW: Duration = Duration::from_secs(3600);
+
+/// The folder of them.
+#[derive(Debug)]
+pub struct Grants {
+    folder: PathBuf,
+    renewed: Mutex<Instant>,
+}
+
+impl Grants {
+    /// Those in a folder, which is made if it is not there; old ones are removed.
+    ///
+    /// # Errors
+    /// If it cannot be.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if !is_fresh(&path) {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(Self { folder: folder.to_owned(), renewed: Mutex::new(Instant::now()) })
+    }
+
+    /// Whether it is time to note again what is in use. Who is told so does it.
+    #[must_use]
+    pub fn are_due(&self) -> bool {
+        let mut renewed = lock(&self.renewed);
+        let due = renewed.elapsed() > RENEW;
+        if due {
+            *renewed = Instant::now();
+        }
+        due
+    }
+
+    /// The registry has just said that `repository` has the blob.
+    pub fn note(&self, repository: &Repository, blob: &Digest) {
+        let path = self.path(repository, blob);
+        let noted = File::create(path).and_then(|file| file.set_modified(SystemTime::now()));
+        if let Err(error) = noted {
+            tracing::debug!(%error, "what a registry has said is not remembered");
+        }
+    }
+
+    /// Whether it has said so within a day.
+    #[must_use]
+    pub fn is_fresh(&self, repository: &Repository, blob: &Digest) -> bool {
+        is_fresh(&self.path(repository, blob))
+    }
+
+    /// It has said no.
+    pub fn forget(&self, repository: &Repository, blob: &Digest) {
+        let _ = fs::remove_file(self.path(repository, blob));
+    }
+
+    fn path(&self, repository: &Repository, blob: &Digest) -> PathBuf {
+        // Neither a registry's name nor a repository's has a NUL in it.
+        let named = format!("{}\0{}\0{blob}", repository.registry(), repository.name());
+        self.folder.join(Digest::of(named.as_bytes()).to_hex())
+    }
+}
+
+fn is_fresh(path: &Path) -> bool {
+    let noted = fs::metadata(path).and_then(|file| file.modified());
+    // A clock that was put back makes nothing older.
+    noted.is_ok_and(|noted| noted.elapsed().is_ok_and(|age| age < DAY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_is_of_one_repository_and_one_blob_and_for_a_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let grants = Grants::open(folder.path()).unwrap();
+        let of = |name: &str| Repository::new("r.example", name).unwrap();
+        let (blob, other) = (Digest::of(b"a"), Digest::of(b"b"));
+        grants.note(&of("team/app"), &blob);
+        assert!(grants.is_fresh(&of("team/app"), &blob));
+        assert!(!grants.is_fresh(&of("team/other"), &blob));
+        assert!(!grants.is_fresh(&of("team/app"), &other));
+        let old = SystemTime::now() - DAY;
+        let file = File::options().write(true).open(grants.path(&of("team/app"), &blob)).unwrap();
+        file.set_modified(old).unwrap();
+        assert!(!grants.is_fresh(&of("team/app"), &blob));
+        Grants::open(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        grants.note(&of("team/app"), &blob);
+        grants.forget(&of("team/app"), &blob);
+        assert!(!grants.is_fresh(&of("team/app"), &blob));
+    }
+}
