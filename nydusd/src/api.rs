@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `POST /v1/mounts`, an [`Order`] as JSON | 204 when it is mounted; 400 `{"error": …}` |
 //! | `GET /v1/mounts` | [`Told`](crate::node::Told), as a list |
+//! | `GET /v1/stats` | [`Stats`](crate::node::Stats), as a list |
+//! | `GET /healthz`, `/readyz`, `/metrics` | as every daemon's |
 //! | `POST /v1/forget`, a path as JSON | 204 if what was mounted there is not brought back any more; 404 |
 
 use std::path::{Path, PathBuf};
@@ -19,9 +21,13 @@ use hyper_util::rt::TokioIo;
 use image::causes;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
+use web::status::Status;
 
-use crate::node::{Node, Order, Told};
+use crate::node::{Node, Order, Stats, Told};
 use crate::socket::{self, json, status};
+
+/// What became of their reads and chunks.
+const STATS: &str = "/v1/stats";
 
 /// All mounts.
 const MOUNTS: &str = "/v1/mounts";
@@ -36,15 +42,34 @@ pub fn socket(folder: &Path) -> PathBuf {
 }
 
 /// Answers until `stop`.
-pub async fn serve(listener: UnixListener, node: Arc<Node>, stop: CancellationToken) {
-    socket::serve(listener, stop, move |request| answer(request, Arc::clone(&node))).await;
+pub(crate) async fn serve(
+    listener: UnixListener,
+    node: Arc<Node>,
+    pages: Status,
+    stop: CancellationToken,
+) {
+    let answer = move |request| answer(request, Arc::clone(&node), pages.clone());
+    socket::serve(listener, stop, answer).await;
 }
 
-async fn answer(request: Request<Incoming>, node: Arc<Node>) -> Response<Full<Bytes>> {
+async fn answer(
+    request: Request<Incoming>,
+    node: Arc<Node>,
+    pages: Status,
+) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, MOUNTS) => {
             let told = tokio::task::spawn_blocking(move || node.tell()).await.unwrap_or_default();
             json(StatusCode::OK, &told)
+        }
+        (&Method::GET, STATS) => {
+            let told = tokio::task::spawn_blocking(move || node.stats()).await.unwrap_or_default();
+            json(StatusCode::OK, &told)
+        }
+        (&Method::GET, "/healthz" | "/readyz" | "/metrics") => {
+            tokio::task::spawn_blocking(move || pages.answer(&request))
+                .await
+                .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR))
         }
         (&Method::POST, MOUNTS) => {
             let body = Limited::new(request.into_body(), MOST).collect().await;
@@ -88,6 +113,15 @@ pub fn ask_for(socket: &Path, order: &Order) -> anyhow::Result<Option<()>> {
 /// If its answer cannot be understood.
 pub fn ask_all(socket: &Path) -> anyhow::Result<Vec<Told>> {
     let answer = ask(socket, Method::GET, MOUNTS, Vec::new())?;
+    Ok(answer.map(|told| serde_json::from_slice(&told)).transpose()?.unwrap_or_default())
+}
+
+/// Asks the process behind `socket` what became of its mounts' reads and chunks.
+///
+/// # Errors
+/// If its answer cannot be understood.
+pub fn ask_stats(socket: &Path) -> anyhow::Result<Vec<Stats>> {
+    let answer = ask(socket, Method::GET, STATS, Vec::new())?;
     Ok(answer.map(|told| serde_json::from_slice(&told)).transpose()?.unwrap_or_default())
 }
 

@@ -1,5 +1,6 @@
 //! Which of the two ways an image is mounted.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -29,7 +30,18 @@ pub enum Driver {
     Erofs,
 }
 
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Fuse => "fuse",
+            Self::Erofs => "erofs",
+        })
+    }
+}
+
 /// Mounts an image on the folder `at`, whose reads may wait in `readers`; `name` is what the list of mounts says it is.
+/// Says which way it was.
 ///
 /// # Errors
 /// If the kernel refuses.
@@ -39,7 +51,7 @@ pub fn mount(
     readers: &Readers,
     at: &Path,
     name: &str,
-) -> io::Result<Mounted> {
+) -> io::Result<(Mounted, Driver)> {
     let Opened { image, bootstrap } = opened;
     if driver != Driver::Fuse {
         // What is whole can be a device, if it is ours to have.
@@ -48,10 +60,11 @@ pub fn mount(
             Err(error) if driver == Driver::Auto && is_unknown(&error) => {
                 tracing::info!(%error, "the kernel mounts no EROFS from files: FUSE it is");
             }
-            done => return done,
+            done => return Ok((done?, Driver::Erofs)),
         }
     }
-    session::mount(ImageTree::new(image, readers.clone()), at, name)
+    let mounted = session::mount(ImageTree::new(image, readers.clone()), at, name)?;
+    Ok((mounted, Driver::Fuse))
 }
 
 /// Whether the kernel has no EROFS, wants a block device for it, or an image that it understands.

@@ -8,6 +8,7 @@
 //! - [`origin`], [`swarm`]: where chunks come from that are not on the node; [`grants`]: what
 //!   registries said of them;
 //! - [`prefetch`]: chunks that come before anybody reads them;
+//! - [`tally`]: what became of reads;
 //! - [`fuse`]: the image's tree as the kernel asks for it;
 //! - [`erofs`]: the same tree, mounted by the kernel itself over our blobs;
 //! - [`driver`]: which of both;
@@ -31,6 +32,7 @@ pub mod fuse;
 pub mod grants;
 mod lock;
 pub mod metadata;
+mod metrics;
 pub mod mounts;
 pub mod node;
 pub mod open;
@@ -45,4 +47,5 @@ pub mod serve;
 pub mod snapshotter;
 pub mod socket;
 pub mod swarm;
+pub mod tally;
 pub mod version;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, bail};
+use content::Digest;
 use image::local::BlobsAt;
 use image::store::{Access, Client};
 use lazy::{BlobKey, BlobStats, CacheError, ChunkCache, LazyImage};
@@ -20,17 +21,20 @@ use crate::lock::lock;
 use crate::metadata::{Kept, Metadata};
 use crate::mounts;
 use crate::open::{self, Found, Named, metadata_folder};
-pub use crate::orders::{Order, Supply, Told};
+pub use crate::orders::{ChunkStats, Order, Stats, Supply, Told};
 use crate::places::{Places, resolved};
 use crate::prefetch::PrefetchOrder;
 use crate::prefetch::runner::Prefetch;
 use crate::records::{Record, Records};
 use crate::restore::Pending;
 use crate::swarm::Daemon;
+use crate::tally::Tally;
 
 #[derive(Debug)]
 struct Served {
     image: String,
+    driver: Driver,
+    manifest: Option<Digest>,
     mounted: Mounted,
     lazy: Arc<LazyImage<Mapping>>,
     /// Stays on the disk as long as it is mounted.
@@ -61,6 +65,7 @@ pub struct Node {
     folder: PathBuf,
     daemon: Arc<Daemon>,
     grants: Arc<Grants>,
+    quota: u64,
     readers: Readers,
     /// One for each way to reach registries: it has threads of its own.
     clients: Mutex<Vec<(Access, Client)>>,
@@ -81,6 +86,7 @@ impl Node {
         let cache = Arc::new(ChunkCache::open(folder, supply.quota)?);
         let folder = folder.canonicalize()?;
         let metadata = Metadata::open(&metadata_folder(&folder));
+        let readers = Readers::new(WAITING, supply.read_limit);
         Ok(Self {
             cache,
             metadata: metadata.context("there is no place for images' metadata")?,
@@ -90,8 +96,9 @@ impl Node {
             ending: AtomicBool::new(false),
             grants: Arc::new(Grants::open(&folder.join("grants"))?),
             folder,
-            daemon: Arc::new(Daemon::new(&supply.dfdaemon)?),
-            readers: Readers::new(WAITING, supply.read_limit),
+            daemon: Arc::new(Daemon::new(&supply.dfdaemon, readers.traffic().tally().clone())?),
+            quota: supply.quota,
+            readers,
             clients: Mutex::default(),
             served: Mutex::default(),
             leaving: Mutex::default(),
@@ -191,16 +198,26 @@ impl Node {
             mounts::clear(at, &self.folder).with_context(context)?;
         }
         there(true)?;
+        let manifest = found.manifest;
         let opened = open::open(found, &self.daemon, &self.grants, Arc::clone(&self.cache))?;
         let (lazy, kept) = (Arc::clone(&opened.image), Arc::clone(&opened.bootstrap));
         let readers = self.readers.for_a_mount();
         let mounted = driver::mount(driver, opened, &readers, at, name);
-        let mounted = mounted.with_context(context)?;
+        let (mounted, driver) = mounted.with_context(context)?;
         tracing::info!(image = name, at = %at.display(), "mounted");
         let prefetch = Prefetch::start(&lazy, &self.readers, prefetch);
         let (image, traffic) = (name.to_owned(), Arc::clone(readers.traffic()));
-        let served =
-            Served { image, mounted, lazy, _kept: kept, traffic, _prefetch: prefetch, record };
+        let served = Served {
+            image,
+            driver,
+            manifest,
+            mounted,
+            lazy,
+            _kept: kept,
+            traffic,
+            _prefetch: prefetch,
+            record,
+        };
         let before = lock(&self.served).insert(at.clone(), served);
         lock(&self.leaving).extend(before);
         Ok(())
@@ -289,6 +306,47 @@ impl Node {
             self.records.remove(at);
         }
         pending
+    }
+
+    /// What became of the reads and chunks of every mount.
+    #[must_use]
+    pub fn stats(&self) -> Vec<Stats> {
+        self.sweep();
+        let stats = |(at, served): (&PathBuf, &Served)| {
+            let bootstrap = served.lazy.bootstrap();
+            let sizes = bootstrap.blobs().iter().map(|blob| blob.uncompressed_size);
+            Stats {
+                at: at.clone(),
+                image: served.image.clone(),
+                manifest: served.manifest,
+                driver: served.driver,
+                size: sizes.fold(0, u64::saturating_add),
+                reads: served.traffic.stats(),
+                chunks: ChunkStats::sum(served.lazy.stats().iter().map(|(_, blob)| blob)),
+            }
+        };
+        lock(&self.served).iter().map(stats).collect()
+    }
+
+    /// What became of chunks since the start, of all mounts that there were.
+    #[must_use]
+    pub fn chunks(&self) -> BlobStats {
+        self.cache.stats()
+    }
+
+    /// How many bytes the chunk cache may hold.
+    #[must_use]
+    pub const fn quota(&self) -> u64 {
+        self.quota
+    }
+
+    /// The way of every mount into the kernel.
+    pub(crate) fn drivers(&self) -> Vec<Driver> {
+        lock(&self.served).values().map(|served| served.driver).collect()
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        self.daemon.tally()
     }
 
     pub(crate) const fn records(&self) -> &Records {

@@ -23,6 +23,7 @@ use crate::metadata::documents::Remembered;
 use crate::metadata::{Fresh, Kept, Key, Metadata};
 use crate::origin::Origin;
 use crate::swarm::{Daemon, Swarm};
+use crate::tally::From;
 
 /// What a command line says of an image.
 #[derive(Clone, Debug)]
@@ -180,7 +181,9 @@ pub fn open(
             BlobId::Inline => BlobKey::Around(kept.sha256().unwrap_or_else(|| Digest::of(b""))),
         },
         source: {
-            let origin = Origin::new(Arc::clone(&blobs), blob.id);
+            let from = if repository.is_some() { From::Registry } else { From::File };
+            let tally = daemon.tally().clone();
+            let origin = Origin::new(Arc::clone(&blobs), blob.id, from, tally);
             match (&repository, blob.id) {
                 (Some(repository), BlobId::Digest(digest)) => {
                     let (daemon, grants) = (Arc::clone(daemon), Arc::clone(grants));

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use content::Digest;
+use lazy::BlobStats;
 use serde::{Deserialize, Serialize};
 
 use crate::driver::Driver;
 use crate::prefetch::PrefetchOrder;
+use crate::tally::ReadStats;
 
 /// What is to be mounted, and where.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,4 +61,54 @@ pub struct Told {
     /// Why it is not mounted, though it was before the process started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+}
+
+/// What became of one mount's reads and chunks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stats {
+    /// Where.
+    pub at: PathBuf,
+    /// What.
+    pub image: String,
+    /// Its manifest, if it has one.
+    pub manifest: Option<Digest>,
+    /// The way into the kernel that was taken.
+    pub driver: Driver,
+    /// The bytes of all its blobs, uncompressed.
+    pub size: u64,
+    /// Its reads, as far as the kernel asks for them.
+    pub reads: ReadStats,
+    /// The chunks of its blobs, which others may share.
+    pub chunks: ChunkStats,
+}
+
+/// What became of chunks since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct ChunkStats {
+    /// How many were fetched.
+    pub fetched: u64,
+    /// Their bytes, uncompressed.
+    pub fetched_bytes: u64,
+    /// How many of an earlier run were found on disk and right.
+    pub recovered: u64,
+    /// How many of an earlier run were found wrong, and dropped.
+    pub damaged: u64,
+    /// How many were handed on and not kept.
+    pub unkept: u64,
+    /// Bytes that the cache holds.
+    pub held: u64,
+}
+
+impl ChunkStats {
+    /// Those of several blobs together.
+    pub fn sum<'a>(blobs: impl Iterator<Item = &'a BlobStats>) -> Self {
+        blobs.fold(Self::default(), |sum, blob| Self {
+            fetched: sum.fetched.saturating_add(blob.fetched),
+            fetched_bytes: sum.fetched_bytes.saturating_add(blob.fetched_bytes),
+            recovered: sum.recovered.saturating_add(blob.recovered),
+            damaged: sum.damaged.saturating_add(blob.damaged),
+            unkept: sum.unkept.saturating_add(blob.unkept),
+            held: sum.held.saturating_add(blob.held),
+        })
+    }
 }

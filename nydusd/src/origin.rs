@@ -9,6 +9,8 @@ use image::registry::Credential;
 use lazy::{Source, Want};
 use rafs::BlobId;
 
+use crate::tally::{From, Tally};
+
 /// One blob of an image, where the image lies: a folder, a layout, an archive, a registry. It is
 /// looked for at the first read, and again at the next if it was not there.
 #[derive(Debug)]
@@ -16,13 +18,15 @@ pub struct Origin {
     blobs: Arc<dyn Blobs>,
     blob: BlobId,
     open: OnceLock<Arc<dyn ReadAt>>,
+    from: From,
+    tally: Tally,
 }
 
 impl Origin {
-    /// The blob `blob` of those.
+    /// The blob `blob` of those, which are `from` there. What they give counts in `tally`.
     #[must_use]
-    pub const fn new(blobs: Arc<dyn Blobs>, blob: BlobId) -> Self {
-        Self { blobs, blob, open: OnceLock::new() }
+    pub const fn new(blobs: Arc<dyn Blobs>, blob: BlobId, from: From, tally: Tally) -> Self {
+        Self { blobs, blob, open: OnceLock::new(), from, tally }
     }
 
     /// What proves to the registry that we may read; none if nothing has to.
@@ -45,7 +49,9 @@ impl Origin {
 
 impl Source for Origin {
     fn read(&self, offset: u64, length: u64, want: &Want) -> io::Result<Bytes> {
-        self.open()?.read_until(offset, length, want.until)
+        let bytes = self.open()?.read_until(offset, length, want.until)?;
+        self.tally.given(self.from, length);
+        Ok(bytes)
     }
 
     fn confirm(&self, want: &Want) -> io::Result<()> {

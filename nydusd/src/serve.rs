@@ -1,13 +1,17 @@
 //! The life of a process that serves mounts: until the last is unmounted, or it is asked to end.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api;
+use crate::metrics;
 use crate::node::Node;
 use crate::restore;
 use crate::socket;
@@ -22,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(20);
 const LEAVE_BEHIND: Duration = Duration::from_secs(1);
 
 /// Serves `node`'s mounts and those that another process left on its cache, and answers on the socket
-/// of the cache in `folder`; calls `ready` once it can be asked, and asked to end. Ends with the last
+/// of the cache in `folder`, and for metrics and health at the address `listen`; calls `ready` once it can be asked, and asked to end. Ends with the last
 /// mount, or, if mounts are to outlive the process, when it is asked to.
 ///
 /// # Errors
@@ -30,6 +34,7 @@ const LEAVE_BEHIND: Duration = Duration::from_secs(1);
 pub fn serve(
     node: Node,
     folder: &Path,
+    listen: Option<SocketAddr>,
     ready: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let runtime =
@@ -38,9 +43,17 @@ pub fn serve(
     let done = runtime.block_on(async {
         let signals = Signals::new()?;
         let stop = CancellationToken::new();
-        let answering = api::serve(socket::listen(&path)?, Arc::clone(&node), stop.clone());
+        let (pages, health) = metrics::status(&node);
+        if let Some(address) = listen {
+            let listener = TcpListener::bind(address).await;
+            let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
+            tracing::info!(address = %listener.local_addr()?, "metrics and health");
+            tokio::spawn(pages.clone().serve(listener, stop.clone()));
+        }
+        let answering = api::serve(socket::listen(&path)?, Arc::clone(&node), pages, stop.clone());
         let answering = tokio::spawn(answering);
         restore::restoring(&node, stop.clone()).await;
+        health.set(metrics::CONDITION, Ok(()));
         ready()?;
         until_done(&node, signals).await;
         stop.cancel();

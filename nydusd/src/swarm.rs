@@ -21,6 +21,7 @@ use url::form_urlencoded::Serializer;
 use crate::grants::Grants;
 use crate::lock::lock;
 use crate::origin::Origin;
+use crate::tally::{From, Tally};
 
 /// What dfdaemon has not given after so long is asked of the registry.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -47,17 +48,24 @@ pub struct Daemon {
     socket: PathBuf,
     runtime: Runtime,
     idle: Mutex<Vec<SendRequest<Empty<Bytes>>>>,
+    tally: Tally,
 }
 
 impl Daemon {
-    /// The one that listens on `socket`. It need not be there.
+    /// The one that listens on `socket`. It need not be there. What it gives counts in `tally`.
     ///
     /// # Errors
     /// If there is no thread for the network.
-    pub fn new(socket: &Path) -> io::Result<Self> {
+    pub fn new(socket: &Path, tally: Tally) -> io::Result<Self> {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).thread_name("dfdaemon").enable_all().build()?;
-        Ok(Self { socket: socket.to_owned(), runtime, idle: Mutex::default() })
+        Ok(Self { socket: socket.to_owned(), runtime, idle: Mutex::default(), tally })
+    }
+
+    /// Where what comes is counted, by whomever it is given.
+    #[must_use]
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Exactly the bytes of a part, if they come within `limit`.
@@ -195,7 +203,11 @@ impl Swarm {
 
 impl Source for Swarm {
     fn read(&self, offset: u64, length: u64, want: &Want) -> io::Result<Bytes> {
-        self.by_way_of_dfdaemon(offset, length, want).or_else(|error| {
+        let given = self.by_way_of_dfdaemon(offset, length, want);
+        if given.is_ok() {
+            self.daemon.tally.given(From::Dfdaemon, length);
+        }
+        given.or_else(|error| {
             tracing::debug!(%error, "not by way of dfdaemon: asking the registry");
             self.registry.read(offset, length, want)
         })

@@ -13,6 +13,7 @@ pub use joined::Claim;
 use joined::Key;
 
 use crate::cache::BlobKey;
+use crate::counts::{BlobStats, Counts};
 use crate::device::{self, Device, Users};
 use crate::error::FetchError;
 use crate::flight::Flights;
@@ -42,40 +43,13 @@ pub struct CachedBlob {
     counts: Counts,
 }
 
-/// What became of chunks, in numbers of them or of their bytes.
-#[derive(Debug, Default)]
-struct Counts {
-    fetched: AtomicU64,
-    fetched_bytes: AtomicU64,
-    recovered: AtomicU64,
-    damaged: AtomicU64,
-    unkept: AtomicU64,
-}
-
-/// What became of chunks since the start.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct BlobStats {
-    /// Chunks that were fetched.
-    pub fetched: u64,
-    /// Their bytes, uncompressed.
-    pub fetched_bytes: u64,
-    /// Chunks of an earlier run that were found on disk and right.
-    pub recovered: u64,
-    /// Chunks of an earlier run that were found wrong, and dropped.
-    pub damaged: u64,
-    /// Chunks that were handed on and not kept.
-    pub unkept: u64,
-    /// Bytes that the cache file holds.
-    pub held: u64,
-}
-
 impl CachedBlob {
     /// Over a cache file, whatever it holds, whose bytes count in `room`.
     #[must_use]
     pub fn new(key: BlobKey, file: SparseFile, room: Arc<Room>) -> Self {
         let used = Segment::all(key, file.blocks()).map(|_| AtomicU64::new(0)).collect();
         let users = Arc::new(Mutex::new(Users::of(file.path())));
-        let (ledger, counts) = (Mutex::default(), Counts::default());
+        let (ledger, counts) = (Mutex::default(), Counts::of_blob(room.counts()));
         let (flights, ahead) = (Flights::new(), Flights::new());
         Self { key, file, room, used, ledger, users, flights, ahead, counts }
     }
@@ -126,7 +100,7 @@ impl CachedBlob {
             self.account(&ledger::blocks(info));
         } else {
             lock(&self.ledger).release(info);
-            self.counts.unkept.fetch_add(1, Ordering::Relaxed);
+            self.counts.unkept();
         }
     }
 
@@ -191,15 +165,7 @@ impl CachedBlob {
     /// What became of chunks.
     #[must_use]
     pub fn stats(&self) -> BlobStats {
-        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        BlobStats {
-            fetched: count(&self.counts.fetched),
-            fetched_bytes: count(&self.counts.fetched_bytes),
-            recovered: count(&self.counts.recovered),
-            damaged: count(&self.counts.damaged),
-            unkept: count(&self.counts.unkept),
-            held: self.file.held(),
-        }
+        self.counts.stats(self.file.held())
     }
 
     /// The cache file.
@@ -240,7 +206,7 @@ impl CachedBlob {
             (Some(_), false) => {
                 self.file.confirm_run(self.run(chunk)?);
                 lock(&self.ledger).settle(chunk);
-                self.counts.recovered.fetch_add(1, Ordering::Relaxed);
+                self.counts.recovered();
             }
             (None, false) => lock(&self.ledger).release(chunk),
             _ => {}
@@ -255,7 +221,7 @@ impl CachedBlob {
         let (_, bytes) = read.map_err(|error| self.refused(&error, "read")).ok()??;
         let checked = VerifiedChunk::check(chunk, digester, bytes.into());
         if checked.is_err() {
-            self.counts.damaged.fetch_add(1, Ordering::Relaxed);
+            self.counts.damaged();
             let path = self.file.path().display();
             tracing::warn!(chunk = %chunk.digest, %path, "a chunk on disk is damaged: fetching it again");
             self.discard(self.run(chunk)?);

@@ -20,6 +20,7 @@ use rustix::fs::FlockOperation;
 use sparse::{SparseError, SparseFile};
 
 use crate::blob::CachedBlob;
+use crate::counts::BlobStats;
 use crate::error::CacheError;
 use crate::lock::lock;
 use crate::room::{Room, Segment};
@@ -124,6 +125,12 @@ impl ChunkCache {
             last.pop_front();
         }
         last.push_back(Arc::clone(blob));
+    }
+
+    /// What became of the chunks of all blobs since the start.
+    #[must_use]
+    pub fn stats(&self) -> BlobStats {
+        self.room.counts().stats(self.held())
     }
 
     /// How many bytes are kept.

@@ -10,8 +10,9 @@ use rafs::bootstrap::{FileType, Inode};
 use rafs::ondisk::BLOCK;
 use rafs::{Blob, Bootstrap, ChunkInfo, CompressionInfo, RafsError, Stored, VerifiedChunk};
 
-use crate::blob::{BlobStats, CachedBlob};
+use crate::blob::CachedBlob;
 use crate::cache::{BlobKey, ChunkCache};
+use crate::counts::BlobStats;
 use crate::device::Device;
 use crate::error::ReadError;
 use crate::fetch;

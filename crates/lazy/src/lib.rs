@@ -20,6 +20,7 @@
 //! - [`blob`]: the chunk cache of one data blob;
 //! - [`device`]: a blob that is all here, for the kernel to read by itself;
 //! - [`cache`]: the caches of all blobs of a node, in a folder;
+//! - [`counts`]: what became of chunks;
 //! - [`room`]: how much all of them may take, and what goes first;
 //! - [`source`]: who has what is not in the cache;
 //! - [`fetch`]: from a blob's stored bytes to a chunk;
@@ -33,6 +34,7 @@
 
 pub mod blob;
 pub mod cache;
+pub mod counts;
 pub mod device;
 mod error;
 mod extents;
@@ -51,8 +53,9 @@ pub mod room;
 pub mod run;
 pub mod source;
 
-pub use blob::{BlobStats, CachedBlob};
+pub use blob::CachedBlob;
 pub use cache::{BlobKey, ChunkCache};
+pub use counts::BlobStats;
 pub use device::Device;
 pub use error::{CacheError, FetchError, ReadError};
 pub use image::{BlobFrom, LazyImage, Of};

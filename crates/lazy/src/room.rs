@@ -1,14 +1,15 @@
 //! How much room chunks take on the disk, by segments of blobs, and which segments go first.
 
 use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use rafs::ondisk::BLOCK;
 use sparse::{Quota, SparseFile};
 
 use crate::cache::BlobKey;
+use crate::counts::Counts;
 
 /// How many blocks a segment has: 32 MiB.
 const BLOCKS: u64 = (32 << 20) / BLOCK;
@@ -67,6 +68,7 @@ pub struct Room {
     first: AtomicU64,
     /// Held by who makes room: one does it for all.
     making: Mutex<()>,
+    counts: Arc<Counts>,
 }
 
 impl Room {
@@ -74,7 +76,13 @@ impl Room {
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let quota = Quota::new(bytes, bytes / 10 * 9);
-        Self { quota, started: Instant::now(), first: AtomicU64::new(0), making: Mutex::default() }
+        let (first, started) = (AtomicU64::new(0), Instant::now());
+        Self { quota, started, first, making: Mutex::default(), counts: Arc::default() }
+    }
+
+    /// What became of the chunks of all blobs.
+    pub(crate) const fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     /// Enters what an earlier run left, blob after blob, those first that were used last long ago.

@@ -9,6 +9,7 @@ mod outcome;
 mod prefetch;
 mod registries;
 mod serve;
+mod stats;
 mod umount;
 
 use std::ffi::{OsStr, OsString};
@@ -41,6 +42,7 @@ enum Command {
     Serve(serve::Serve),
     Umount(umount::Umount),
     Ls(ls::Ls),
+    Stats(stats::Stats),
     Fuse(Box<fuse::Fuse>),
 }
 
@@ -64,6 +66,7 @@ impl Args {
             Command::Serve(command) => command.run(),
             Command::Umount(command) => command.run(),
             Command::Ls(command) => command.run(),
+            Command::Stats(command) => command.run(),
             Command::Fuse(command) => command.run(),
         };
         match done {

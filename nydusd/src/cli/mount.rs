@@ -89,7 +89,7 @@ impl Mount {
             return background::ready(&self.log()).context("nobody waits for the mount");
         };
         node.mount(order)?;
-        serve::serve(node, &self.cache_dir, || {
+        serve::serve(node, &self.cache_dir, None, || {
             if background::stays() {
                 background::ready(&self.log()).context("nobody waits for the mount")?;
             }

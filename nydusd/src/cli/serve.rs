@@ -1,5 +1,6 @@
 //! `nydusd serve`
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -23,6 +24,10 @@ pub(super) struct Serve {
     /// Where chunks are kept. One process uses it at a time, and serves all mounts over it
     #[arg(long, value_name = "DIR", env = "MEGANEURA_CACHE_DIR", default_value = super::mount::CACHE)]
     cache_dir: PathBuf,
+    /// Answer /metrics (Prometheus), /healthz and /readyz there, as 127.0.0.1:65004; the unix socket in
+    /// the cache's folder answers them too
+    #[arg(long, value_name = "ADDR", env = "MEGANEURA_METRICS")]
+    metrics: Option<SocketAddr>,
     #[command(flatten)]
     supply: SupplyArgs,
 }
@@ -34,7 +39,7 @@ impl Serve {
         let make = || Node::new(&self.cache_dir, &self.supply.supply());
         let node = claim(&self.cache_dir, make, || Ok(false))?;
         let node = node.context("another process has the cache")?.lasting();
-        serve::serve(node, &self.cache_dir, || {
+        serve::serve(node, &self.cache_dir, self.metrics, || {
             telemetry::lifecycle::ready();
             tracing::info!(cache = %self.cache_dir.display(), "ready");
             Ok(())

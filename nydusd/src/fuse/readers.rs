@@ -58,7 +58,8 @@ impl Readers {
     /// The same threads and buffers for another mount, whose reads are counted apart.
     #[must_use]
     pub fn for_a_mount(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), traffic: Arc::default() }
+        let traffic = Arc::new(Traffic::of(self.traffic.tally()));
+        Self { shared: Arc::clone(&self.shared), traffic }
     }
 
     /// What was read.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::lock::lock;
+use crate::tally::{Answer, ReadStats, Tally};
 
 /// Where buckets of read sizes begin, in bytes: nydusd's.
 const SIZES: [u64; 8] = [0, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 128 << 10, 512 << 10, 1 << 20];
@@ -25,6 +26,11 @@ pub struct Traffic {
     latencies: [AtomicU64; 8],
     numbers: AtomicU64,
     waiting: Mutex<HashMap<u64, Waiting>>,
+    waited: AtomicU64,
+    waited_micros: AtomicU64,
+    longest_micros: AtomicU64,
+    /// Those of all mounts.
+    all: Tally,
 }
 
 /// The numbers.
@@ -54,6 +60,34 @@ pub struct Waiting {
 }
 
 impl Traffic {
+    /// Of a mount of the process whose reads `all` counts.
+    #[must_use]
+    pub fn of(all: &Tally) -> Self {
+        Self { all: all.clone(), ..Self::default() }
+    }
+
+    /// The counters of all mounts.
+    #[must_use]
+    pub const fn tally(&self) -> &Tally {
+        &self.all
+    }
+
+    /// What is told of a mount's reads.
+    #[must_use]
+    pub fn stats(&self) -> ReadStats {
+        let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let waited = of(&self.waited);
+        ReadStats {
+            here: of(&self.reads).saturating_sub(waited),
+            waited,
+            failed: of(&self.errors),
+            bytes: of(&self.bytes),
+            waiting: lock(&self.waiting).len() as u64,
+            waited_microseconds: of(&self.waited_micros),
+            longest_microseconds: of(&self.longest_micros),
+        }
+    }
+
     /// A read begins.
     pub(crate) fn begin(self: &Arc<Self>) -> Reading {
         Reading { traffic: Arc::clone(self), began: Instant::now(), waits: None }
@@ -79,7 +113,7 @@ impl Traffic {
         lock(&self.waiting).iter().map(|(number, waiting)| (*number, *waiting)).collect()
     }
 
-    fn count(&self, took: Duration, bytes: Option<usize>) {
+    fn count(&self, took: Duration, bytes: Option<usize>, waited: bool) {
         let add = |number: &AtomicU64, more: u64| number.fetch_add(more, Ordering::Relaxed);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         add(&self.micros, micros);
@@ -87,8 +121,15 @@ impl Traffic {
         self.latencies.get(slot).map(|slot| add(slot, 1));
         let Some(bytes) = bytes.map(|bytes| bytes as u64) else {
             add(&self.errors, 1);
+            self.all.read(Answer::Failed, 0, took);
             return;
         };
+        self.all.read(if waited { Answer::Waited } else { Answer::Here }, bytes, took);
+        if waited {
+            add(&self.waited, 1);
+            add(&self.waited_micros, micros);
+            self.longest_micros.fetch_max(micros, Ordering::Relaxed);
+        }
         add(&self.reads, 1);
         add(&self.bytes, bytes);
         let slot = SIZES.partition_point(|begin| *begin <= bytes).saturating_sub(1);
@@ -110,13 +151,14 @@ impl Reading {
         let number = self.traffic.numbers.fetch_add(1, Ordering::Relaxed);
         let waiting = Waiting { of, since: SystemTime::now() };
         lock(&self.traffic.waiting).insert(number, waiting);
+        self.traffic.all.waits();
         self.waits = Some(number);
         self
     }
 
     /// It is answered, with so many bytes, or an error.
     pub(crate) fn done(self, bytes: Option<usize>) {
-        self.traffic.count(self.began.elapsed(), bytes);
+        self.traffic.count(self.began.elapsed(), bytes, self.waits.is_some());
     }
 }
 
@@ -125,6 +167,7 @@ impl Drop for Reading {
     fn drop(&mut self) {
         if let Some(number) = self.waits {
             lock(&self.traffic.waiting).remove(&number);
+            self.traffic.all.waits_no_more();
         }
     }
 }
@@ -145,7 +188,7 @@ mod tests {
             (Some(1 << 20), 2_000_001),
             (None, 3),
         ] {
-            traffic.count(Duration::from_micros(micros), bytes);
+            traffic.count(Duration::from_micros(micros), bytes, micros > 1_000);
         }
         let totals = traffic.totals();
         assert_eq!((totals.reads, totals.errors), (6, 1));
@@ -153,6 +196,10 @@ mod tests {
         assert_eq!(totals.sizes, [2, 1, 1, 0, 0, 1, 0, 1]);
         assert_eq!(totals.latencies, [3, 2, 0, 0, 0, 0, 1, 1]);
         assert_eq!(totals.micros, 4_001_405);
+        let stats = traffic.stats();
+        assert_eq!((stats.here, stats.waited, stats.failed), (4, 2, 1));
+        assert_eq!(stats.waited_microseconds, 4_000_001);
+        assert_eq!(stats.longest_microseconds, 2_000_001);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Who fetches a chunk: one for all who want it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rafs::{ChunkInfo, Digester, VerifiedChunk};
@@ -75,9 +74,8 @@ impl CachedBlob {
 
     /// Counts and keeps what was fetched.
     fn take(&self, fetched: &VerifiedChunk) {
-        self.counts.fetched.fetch_add(1, Ordering::Relaxed);
         let bytes = u64::from(fetched.info().uncompressed_size);
-        self.counts.fetched_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.counts.fetched(bytes);
         self.keep(fetched);
     }
 
