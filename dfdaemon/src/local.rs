@@ -169,3 +169,22 @@ fn failed(failure: &Failure) -> Response<Body> {
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_is_a_pull_unless_its_asker_says_otherwise() {
+        let asked = |more: &str| {
+            let digest = Digest::of(b"a");
+            let uri = format!("/v1/blob?registry=r&repository=a&digest={digest}{more}");
+            Query::<BlobAsked>::try_from_uri(&uri.parse().unwrap())
+                .map(|asked| Priority::from(asked.priority))
+        };
+        assert_eq!(asked("").unwrap(), Priority::Pull);
+        assert_eq!(asked("&priority=blocked").unwrap(), Priority::Blocked);
+        assert_eq!(asked("&priority=prefetch").unwrap(), Priority::Prefetch);
+        assert!(asked("&priority=preheat").is_err() && asked("&priority=").is_err());
+    }
+}
