@@ -38,7 +38,7 @@ enum Kind {
     Public,
     /// One that does.
     Private,
-    /// A public one, by way of a swarm.
+    /// A private one, by way of a swarm.
     Swarm,
 }
 
@@ -57,8 +57,8 @@ impl Rig {
     async fn new(mode: Mode, driver: &str, kind: Kind) -> anyhow::Result<Self> {
         let bed = Bed::new()?;
         let registry = match kind {
-            Kind::Private => bed.registry().user(USER.0, USER.1).start().await?,
-            Kind::Public | Kind::Swarm => bed.registry().start().await?,
+            Kind::Public => bed.registry().start().await?,
+            Kind::Private | Kind::Swarm => bed.registry().user(USER.0, USER.1).start().await?,
         };
         // Where docker has credentials; the snapshotter looks there too.
         let docker = bed.path().join("docker");
