@@ -45,6 +45,7 @@ soak: deps ## long hauls, an hour or two: big swarms, many kills, generated inpu
 		-p meganeura-rafs -p meganeura-image-builder
 	$(CARGO) test --release --locked -p meganeura-image-builder --features soak \
 		--test generated --test hostile_images --test sizes
+	$(CARGO) test --release --locked -p meganeura-nydusd --features soak --test many
 	$(CARGO) test --release --locked -p meganeura-tests --features soak --test chaos
 	$(CARGO) run --release --locked -p meganeura-schedule --example simulate -- 8 100 1000 10000
 

@@ -104,6 +104,9 @@ fn a_mount_that_cannot_be_leaves_the_others_alone() {
     node.umount();
 }
 
+/// How often is mounted and unmounted: in `make soak` often.
+const ROUNDS: u64 = if cfg!(feature = "soak") { 1000 } else { 20 };
+
 #[test]
 fn mounting_and_unmounting_leaves_nothing_behind() {
     if !can_mount() {
@@ -117,7 +120,9 @@ fn mounting_and_unmounting_leaves_nothing_behind() {
         fs::create_dir(&at).unwrap();
         let facts = || {
             let count = |what: &str| fs::read_dir(format!("/proc/{pid}/{what}")).unwrap().count();
-            (count("fd"), count("task"))
+            let mounted = nydusd::mounts::all().unwrap();
+            let here = mounted.iter().filter(|mount| mount.at.starts_with(node.folder.path()));
+            (count("fd"), count("task"), here.count())
         };
         let once = || {
             node.mount_too(&layout, &at);
@@ -125,17 +130,44 @@ fn mounting_and_unmounting_leaves_nothing_behind() {
             done(nydusd(&["umount"]).arg(&at));
             wait(|| node.ls().lines().count() == 1, "the unmount");
         };
-        once();
+        // The first rounds fill what is kept for the next.
+        (0..5).for_each(|_| once());
         // Threads that waited for chunks end by themselves.
         wait(|| facts().1 <= 20, "idle threads' end");
-        let before = facts();
-        for _ in 0..10 {
-            once();
-        }
-        wait(|| facts() <= before, "descriptors and threads");
+        let (before, memory) = (facts(), anonymous(pid));
+        (0..ROUNDS).for_each(|_| once());
+        wait(|| facts() <= before, "the end of descriptors, threads and mounts");
+        let more = anonymous(pid).saturating_sub(memory);
+        eprintln!("{driver}: {more} KiB of anonymous memory more after {ROUNDS} mounts");
+        assert!(more < 1024 + ROUNDS * 4, "{driver}: {more} KiB");
+        assert_eq!(fs::read_dir(node.path("cache/mounts")).unwrap().count(), 1, "{driver}");
         // One image's bootstrap, and its record.
         let left = fs::read_dir(node.path("cache/metadata")).unwrap().count();
         assert_eq!(left, 2, "{driver}");
         node.umount();
+    }
+}
+
+#[test]
+#[cfg(feature = "soak")]
+fn who_is_in_use_beyond_the_grace_time_is_named() {
+    if !can_mount() {
+        return;
+    }
+    for driver in drivers() {
+        let mut node = Node::new(driver);
+        let layout = many_files(&node, "image", 1, 10);
+        node.serve(&[]);
+        node.mount_too(&layout, &node.at());
+        let open = fs::File::open(node.at().join("0/file-3")).unwrap();
+        node.terminate();
+        assert_eq!(node.served().wait().unwrap().code(), Some(1), "{driver}");
+        drop(open);
+        // It comes back all the same.
+        node.serve(&[]);
+        assert_eq!(fs::read(node.at().join("0/file-4")).unwrap(), b"image 4", "{driver}");
+        node.umount_at(&node.at());
+        node.terminate();
+        assert!(node.served().wait().unwrap().success(), "{driver}");
     }
 }
