@@ -4,6 +4,7 @@
 
 pub(crate) mod driven;
 pub(crate) mod reads;
+pub(crate) mod rig;
 pub(crate) mod same;
 pub(crate) mod server;
 pub(crate) mod trees;
