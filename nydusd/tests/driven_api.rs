@@ -97,6 +97,8 @@ fn reads_are_counted_and_those_that_wait_are_seen() {
         let length = fs::metadata(rig.tree.join("a/big")).unwrap().len();
         assert!(metrics["data_read"].as_u64().unwrap() >= length, "{driver}: {metrics}");
         assert!(metrics["fop_hits"][4].as_u64().unwrap() > 0, "{driver}: {metrics}");
+        let shown = rig.daemon.text("/metrics");
+        assert!(shown.contains(&format!("nydusd_mounts{{driver=\"{driver}\"}} 1")), "{shown}");
     }
 }
 

@@ -8,8 +8,9 @@ use serde_json::json;
 use telemetry::logs;
 
 use super::chunks::ChunkArgs;
-use crate::snapshotter::daemon::{Daemon, Options};
+use crate::snapshotter::daemon::Daemon;
 use crate::snapshotter::log::{self, LogFile};
+use crate::snapshotter::options::Options;
 use crate::snapshotter::serve::{Only, Said, serve};
 
 /// Serve images as nydus-snapshotter asks for them

@@ -22,6 +22,9 @@ pub(super) async fn answer(
     request: Request<Incoming>,
     daemon: Arc<Daemon>,
 ) -> Response<Full<Bytes>> {
+    if request.uri().path() == "/metrics" {
+        return pages(request, daemon).await;
+    }
     let (parts, body) = request.into_parts();
     let done = match Limited::new(body, MOST).collect().await {
         Ok(body) => {
@@ -40,6 +43,14 @@ pub(super) async fn answer(
         Ok(None) => socket::status(StatusCode::NO_CONTENT),
         Err(refused) => socket::json(refused.status(), &refused.told()),
     }
+}
+
+/// What Prometheus is shown; nothing before the first mount.
+async fn pages(request: Request<Incoming>, daemon: Arc<Daemon>) -> Response<Full<Bytes>> {
+    // Counting what is there reads files.
+    let shown = tokio::task::spawn_blocking(move || Some(daemon.pages()?.answer(&request)));
+    let shown = shown.await.ok().flatten();
+    shown.unwrap_or_else(|| socket::status(StatusCode::NO_CONTENT))
 }
 
 /// Does what is asked; what is told, if anything.

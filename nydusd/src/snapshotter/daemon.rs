@@ -11,16 +11,16 @@ use anyhow::Context;
 use lazy::{BlobKey, BlobStats};
 use telemetry::logs;
 use tokio_util::sync::CancellationToken;
+use web::status::Status;
 
 use super::asked::{MountAsked, Renewal};
 use super::config::Config;
 use super::mounting::{Mount, Mounter};
+use super::options::Options;
 use super::refused::Refused;
-use crate::driver::Driver;
 use crate::fuse::traffic::{Totals, Waiting};
 use crate::lock::lock;
 use crate::mounts;
-use crate::node::Supply;
 
 /// What the one mount of a dedicated daemon is called.
 pub const ONLY: &str = "/";
@@ -35,23 +35,6 @@ pub enum State {
     Ready,
     /// It serves.
     Running,
-}
-
-/// What a command line says of a daemon.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What the snapshotter calls it.
-    pub id: Option<String>,
-    /// The socket of whoever would keep its descriptors.
-    pub supervisor: Option<PathBuf>,
-    /// Where it mounts, or below which folder.
-    pub mountpoint: PathBuf,
-    /// The way into the kernel.
-    pub driver: Driver,
-    /// How chunks come and are kept.
-    pub supply: Supply,
-    /// Whether it waits for another one's descriptors, and mounts nothing itself.
-    pub upgrade: bool,
 }
 
 /// What a mount has used.
@@ -212,6 +195,11 @@ impl Daemon {
             tracing::debug!(%error, at = %mount.at.display(), "the folder stays");
         }
         Ok(())
+    }
+
+    /// What Prometheus is shown, once there is something to be shown.
+    pub(super) fn pages(&self) -> Option<Status> {
+        self.mounter.nodes.pages()
     }
 
     /// How many mounts are left.

@@ -3,7 +3,7 @@
 //!
 //! - [`config`]: the configuration file;
 //! - [`asked`], [`refused`], [`told`]: requests and answers of the API, as values;
-//! - [`daemon`]: what is driven, its states and mounts;
+//! - [`options`], [`daemon`]: what is driven, its states and mounts;
 //! - `mounting`: how one image is mounted;
 //! - `nodes`, [`caches`]: where chunks are kept, of how many processes there may be;
 //! - [`credentials`]: what expires, and is renewed under a running mount;
@@ -19,6 +19,7 @@ pub mod daemon;
 pub mod log;
 mod mounting;
 mod nodes;
+pub mod options;
 pub mod refused;
 pub mod serve;
 pub mod told;

@@ -9,8 +9,8 @@ use image::store::{Access, Client};
 
 use super::config::{Auth, Backend, Config, RegistryBackend};
 use super::credentials::Credentials;
-use super::daemon::Options;
 use super::nodes::Nodes;
+use super::options::Options;
 use crate::driver::Driver;
 use crate::metadata::Metadata;
 use crate::mounts;

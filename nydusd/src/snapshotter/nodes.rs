@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use web::status::Status;
+
 use super::caches;
-use super::daemon::Options;
+use super::options::Options;
 use crate::lock::lock;
+use crate::metrics;
 use crate::mounts;
 use crate::node::{Node, Supply};
 
@@ -14,7 +17,16 @@ use crate::node::{Node, Supply};
 pub(super) struct Nodes {
     supply: Supply,
     mountpoint: PathBuf,
-    open: Mutex<Vec<(PathBuf, Arc<Node>)>>,
+    open: Mutex<Vec<Open>>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Open {
+    cache: PathBuf,
+    node: Arc<Node>,
+    /// What Prometheus is shown of it.
+    pages: Status,
 }
 
 impl Nodes {
@@ -29,12 +41,14 @@ impl Nodes {
     /// Who keeps chunks in the folder `cache`; the image with this bootstrap is to be mounted.
     pub(super) fn over(&self, cache: &Path, bootstrap: &Path) -> anyhow::Result<Arc<Node>> {
         let mut open = lock(&self.open);
-        if let Some((_, node)) = open.iter().find(|(there, _)| there == cache) {
+        if let Some(Open { node, .. }) = open.iter().find(|open| open.cache == cache) {
             return Ok(Arc::clone(node));
         }
         let node = Arc::new(caches::take(cache, bootstrap, &self.supply)?);
         self.clear(&node)?;
-        open.push((cache.to_owned(), Arc::clone(&node)));
+        let (pages, health) = metrics::status(&node);
+        health.set(metrics::CONDITION, Ok(()));
+        open.push(Open { cache: cache.to_owned(), node: Arc::clone(&node), pages });
         Ok(node)
     }
 
@@ -49,15 +63,20 @@ impl Nodes {
         Ok(())
     }
 
+    /// What Prometheus is shown: of the chunk cache that was the first to be used.
+    pub(super) fn pages(&self) -> Option<Status> {
+        lock(&self.open).first().map(|open| open.pages.clone())
+    }
+
     /// How many mounts are left.
     pub(super) fn sweep(&self) -> usize {
-        lock(&self.open).iter().map(|(_, node)| node.sweep()).sum()
+        lock(&self.open).iter().map(|open| open.node.sweep()).sum()
     }
 
     /// Unmounts everything; what is in use goes when its last user does.
     pub(super) fn take_all_away(&self) {
-        for (_, node) in lock(&self.open).iter() {
-            node.take_all_away();
+        for open in lock(&self.open).iter() {
+            open.node.take_all_away();
         }
     }
 }

@@ -99,6 +99,11 @@ impl Driven {
         self.ask("GET", target, "")
     }
 
+    /// A page that is no JSON.
+    pub(crate) fn text(&self, target: &str) -> String {
+        self.get(target).body.as_str().unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn ask(&self, method: &str, target: &str, body: &str) -> Answer {
         let length = body.len();
         let head = format!("{method} {target} HTTP/1.1\r\nHost: unix\r\nContent-Length: {length}");
@@ -125,6 +130,9 @@ impl Driven {
         let _ = stream.read_to_end(&mut said);
         let said = String::from_utf8_lossy(&said).into_owned();
         let (head, body) = said.split_once("\r\n\r\n").unwrap_or((&said, ""));
+        if head.contains("text") {
+            return Answer { status: 200, body: Value::from(body) };
+        }
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         let body = if body.is_empty() { Value::Null } else { serde_json::from_str(body).unwrap() };
         Answer { status, body }
