@@ -114,7 +114,15 @@ fn all_of_it_comes_and_the_registry_is_needed_no_more() {
         for server in [&daemon, &registry] {
             server.down.store(false, Ordering::SeqCst);
         }
-        settled(&daemon);
+        // Each of the two threads says when it has nothing more to do.
+        let log = node.path("cache/nydusd.log");
+        let ended =
+            || fs::read_to_string(&log).unwrap_or_default().matches("is here, or on").count();
+        let begun = Instant::now();
+        while ended() < 2 {
+            assert!(begun.elapsed() < Duration::from_secs(120), "{driver}: it does not end");
+            std::thread::sleep(Duration::from_millis(50));
+        }
         let asked = daemon.asked();
         assert!(asked.iter().all(|line| !line.contains("priority=blocked")), "{driver}");
         for server in [&daemon, &registry] {

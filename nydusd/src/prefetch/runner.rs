@@ -175,7 +175,7 @@ impl Shared {
         let portion = state.pace.portion(MOST);
         let Some(step) = self.image.next_step(&mut state.plan, portion) else {
             if std::mem::take(&mut state.failed) == 0 {
-                tracing::debug!("what was to be prefetched is here, or on its way");
+                tracing::info!("what was to be prefetched is here, or on its way");
                 return Next::Nothing;
             }
             // From the beginning: what is here is left out.
