@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lazy::{Urgency, Want};
@@ -10,6 +11,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::erofs;
+use crate::fuse::copies::Space;
 use crate::fuse::readers::Readers;
 use crate::fuse::session::{self, Mounted};
 use crate::fuse::tree::ImageTree;
@@ -49,6 +51,7 @@ pub fn mount(
     driver: Driver,
     opened: Opened,
     readers: &Readers,
+    space: &Arc<Space>,
     at: &Path,
     name: &str,
 ) -> io::Result<(Mounted, Driver)> {
@@ -63,7 +66,7 @@ pub fn mount(
             done => return Ok((done?, Driver::Erofs)),
         }
     }
-    let mounted = session::mount(ImageTree::new(image, readers.clone()), at, name)?;
+    let mounted = session::mount(ImageTree::new(image, readers.clone(), space), at, name)?;
     Ok((mounted, Driver::Fuse))
 }
 

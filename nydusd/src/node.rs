@@ -13,6 +13,7 @@ use lazy::{BlobKey, BlobStats, CacheError, ChunkCache, LazyImage};
 use sys::Mapping;
 
 use crate::driver::{self, Driver};
+use crate::fuse::copies::Space;
 use crate::fuse::readers::{Readers, WAITING};
 use crate::fuse::session::Mounted;
 use crate::fuse::traffic::Traffic;
@@ -66,6 +67,7 @@ pub struct Node {
     daemon: Arc<Daemon>,
     grants: Arc<Grants>,
     quota: u64,
+    copies: Arc<Space>,
     readers: Readers,
     /// One for each way to reach registries: it has threads of its own.
     clients: Mutex<Vec<(Access, Client)>>,
@@ -95,6 +97,8 @@ impl Node {
             lasting: false,
             ending: AtomicBool::new(false),
             grants: Arc::new(Grants::open(&folder.join("grants"))?),
+            // An eighth: they are had twice.
+            copies: Arc::new(Space::new(folder.clone(), supply.quota / 8)),
             folder,
             daemon: Arc::new(Daemon::new(&supply.dfdaemon, readers.traffic().tally().clone())?),
             quota: supply.quota,
@@ -202,7 +206,7 @@ impl Node {
         let opened = open::open(found, &self.daemon, &self.grants, Arc::clone(&self.cache))?;
         let (lazy, kept) = (Arc::clone(&opened.image), Arc::clone(&opened.bootstrap));
         let readers = self.readers.for_a_mount();
-        let mounted = driver::mount(driver, opened, &readers, at, name);
+        let mounted = driver::mount(driver, opened, &readers, &self.copies, at, name);
         let (mounted, driver) = mounted.with_context(context)?;
         tracing::info!(image = name, at = %at.display(), "mounted");
         let prefetch = Prefetch::start(&lazy, &self.readers, prefetch);

@@ -55,3 +55,45 @@ fn a_whole_blob_is_read_without_us_and_never_punched() {
     done(nydusd(&["umount"]).arg(&again));
     node.umount();
 }
+
+#[test]
+fn a_large_file_that_is_whole_is_read_without_us() {
+    if !can_mount() {
+        return;
+    }
+    let mut node = Node::new("fuse");
+    let (tree, layout) = (node.path("tree"), node.path("layout"));
+    fs::create_dir(&tree).unwrap();
+    let bytes = testbed::text(3, 20 << 20);
+    fs::write(tree.join("large"), &bytes).unwrap();
+    fs::write(tree.join("small"), testbed::text(4, 1 << 20)).unwrap();
+    packed(&tree, &layout);
+    node.mount(&layout, &[]);
+    let large = node.at().join("large");
+    // Who has it open meanwhile reads on by way of us.
+    let first = File::open(&large).unwrap();
+    assert!(fs::read(&large).unwrap() == bytes, "other bytes");
+    // It is whole now: who opens it has it copied, into an unnamed file.
+    drop(File::open(&large).unwrap());
+    drop(first);
+    let is_copy = |fd: &std::path::Path| {
+        let named = fs::read_link(fd).is_ok_and(|to| to.starts_with(node.path("cache")));
+        named && fs::read(fd).is_ok_and(|copied| copied == bytes)
+    };
+    let copied = || {
+        let mut descriptors = fs::read_dir(format!("/proc/{}/fd", node.pid())).unwrap();
+        descriptors.any(|fd| is_copy(&fd.unwrap().path()))
+    };
+    support::wait(copied, "the copy");
+    // The last byte is there; that it is the last is noted at once.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let open = File::open(&large).unwrap();
+    let small = File::open(node.at().join("small")).unwrap();
+    assert_eq!(differences(&tree, &node.at(), Leave::default()), Vec::<String>::new());
+    node.forget_pages();
+    node.kill();
+    let mut found = vec![0; bytes.len()];
+    open.read_exact_at(&mut found, 0).unwrap();
+    assert!(found == bytes, "other bytes");
+    assert!(small.read_at(&mut found, 0).is_err(), "a small one is read by way of us");
+}

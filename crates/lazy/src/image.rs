@@ -114,6 +114,17 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         })
     }
 
+    /// Whether all of a file was verified since the start and is here.
+    pub fn is_here(&self, inode: &Inode) -> bool {
+        let Ok(chunks) = self.bootstrap.chunks(inode) else { return false };
+        chunks.iter().all(|chunk| {
+            let Ok(chunk) = chunk.map(|chunk| chunk.info) else { return false };
+            let slot = self.slots.get(usize::from(chunk.blob));
+            let cache = slot.filter(|slot| slot.right.is_proved()).and_then(|s| s.cache.get());
+            cache.is_some_and(|cache| cache.has(&chunk))
+        })
+    }
+
     /// Fills `into` with what `of` means from `offset` on, and waits for what must be fetched, until
     /// `want` ends. The range must lie within.
     ///

@@ -8,6 +8,7 @@
 //! - [`numbers`]: the kernel's numbers and the image's;
 //! - [`attributes`]: what `stat` says;
 //! - [`readers`]: the threads that wait, and the buffers of reads;
+//! - [`copies`]: large files that the kernel reads itself;
 //! - `read`: a read, answered from here or by one of them;
 //! - [`traffic`]: what was read, in numbers;
 //! - [`tree`](mod@tree): the questions;
@@ -16,6 +17,7 @@
 use std::time::Duration;
 
 pub mod attributes;
+pub mod copies;
 pub mod numbers;
 mod read;
 pub mod readers;

@@ -18,6 +18,7 @@ use rafs::ondisk::inode::{MAX_NAME, XATTR_PREFIXES};
 use sys::Mapping;
 
 use super::attributes::{attributes, kind, nothing};
+use super::copies::{Copies, Space};
 use super::numbers::Numbers;
 use super::read::{answer_read, failed};
 use super::readers::Readers;
@@ -32,14 +33,17 @@ pub struct ImageTree {
     image: Arc<LazyImage<Mapping>>,
     numbers: Numbers,
     readers: Readers,
+    /// None if the kernel reads no file behind a file.
+    copies: Option<Copies>,
 }
 
 impl ImageTree {
-    /// The tree of `image`, whose reads may wait in `readers`.
+    /// The tree of `image`, whose reads may wait in `readers`, and whose large files may be copied
+    /// into `space`.
     #[must_use]
-    pub fn new(image: Arc<LazyImage<Mapping>>, readers: Readers) -> Self {
+    pub fn new(image: Arc<LazyImage<Mapping>>, readers: Readers, space: &Arc<Space>) -> Self {
         let numbers = Numbers::new(image.bootstrap().root());
-        Self { image, numbers, readers }
+        Self { image, numbers, readers, copies: Some(Copies::new(Arc::clone(space))) }
     }
 
     fn inode(&self, number: INodeNo) -> Result<Inode, Errno> {
@@ -133,6 +137,11 @@ impl Filesystem for ImageTree {
             // An older kernel does without.
             let _ = config.add_capabilities(flag);
         }
+        // An overlay over this mount then has one layer less to stand on: there are two.
+        let passthrough = config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok();
+        if !passthrough || config.set_max_stack_depth(1).is_err() {
+            self.copies = None;
+        }
         // What is refused is a number that the kernel does not take: its own then stands.
         let _ = config.set_max_background(BACKGROUND);
         Ok(())
@@ -163,10 +172,30 @@ impl Filesystem for ImageTree {
         }
     }
 
-    /// Says that there is nothing to be said: from then on the kernel opens files without asking,
-    /// and keeps their pages.
-    fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        reply.error(Errno::ENOSYS);
+    /// Who opens a large file may get a copy to read. Without copies there is nothing to be said: the
+    /// answer ENOSYS has the kernel open files without asking from then on, and keep their pages.
+    fn open(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let Some(copies) = &self.copies else { return reply.error(Errno::ENOSYS) };
+        match self.inode(number) {
+            Ok(inode) => copies.opened(inode, &self.image, &self.readers, reply),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        if let (Some(copies), Ok(inode)) = (&self.copies, self.inode(number)) {
+            copies.closed(&inode, handle);
+        }
+        reply.ok();
     }
 
     fn read(
