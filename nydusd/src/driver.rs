@@ -18,7 +18,7 @@ use crate::fuse::tree::ImageTree;
 use crate::open::Opened;
 
 /// So long registries have to confirm, at a mount, the blobs of which something is here already.
-const PROVE: Duration = Duration::from_secs(5);
+pub(crate) const PROVE: Duration = Duration::from_secs(5);
 
 /// The way into the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, Serialize, Deserialize)]

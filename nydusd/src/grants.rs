@@ -12,6 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use content::Digest;
 use image::registry::Repository;
+use lazy::Want;
+use lazy::source::may_pass;
 
 use crate::lock::lock;
 
@@ -20,6 +22,9 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// How often it is noted that what registries have granted is in use.
 const RENEW: Duration = Duration::from_secs(3600);
+
+/// A registry that has granted a blob within a day and is silent for so long is away.
+const AWAY: Duration = Duration::from_secs(2);
 
 /// The folder of them.
 #[derive(Debug)]
@@ -70,8 +75,41 @@ impl Grants {
         is_fresh(&self.path(repository, blob))
     }
 
+    /// Has `ask` ask the registry whether `repository` has the blob, with the asker's credentials.
+    /// While it is away, it counts that it has said so within a day.
+    ///
+    /// # Errors
+    /// If it says no, or it is away and has not said so.
+    pub fn confirm(
+        &self,
+        repository: &Repository,
+        blob: &Digest,
+        want: &Want,
+        ask: impl FnOnce(&Want) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let fresh = self.is_fresh(repository, blob);
+        let limit = if fresh { AWAY.min(want.left()) } else { want.left() };
+        match ask(&Want::within(limit, want.urgency)) {
+            Ok(()) => self.note(repository, blob),
+            Err(error) if may_pass(&error) && fresh => {
+                tracing::info!(
+                    %error,
+                    %blob,
+                    "the registry is away; it has granted this blob a short time ago"
+                );
+            }
+            Err(error) => {
+                if !may_pass(&error) {
+                    self.forget(repository, blob);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     /// It has said no.
-    pub fn forget(&self, repository: &Repository, blob: &Digest) {
+    fn forget(&self, repository: &Repository, blob: &Digest) {
         let _ = fs::remove_file(self.path(repository, blob));
     }
 

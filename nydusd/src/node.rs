@@ -1,5 +1,7 @@
 //! Many mounts in one process: one chunk cache, one way to dfdaemon, one set of waiting threads.
 
+mod telling;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +11,7 @@ use anyhow::{Context, bail};
 use content::Digest;
 use image::local::BlobsAt;
 use image::store::{Access, Client};
-use lazy::{BlobKey, BlobStats, CacheError, ChunkCache, LazyImage};
+use lazy::{CacheError, ChunkCache, LazyImage};
 use sys::Mapping;
 
 use crate::driver::{self, Driver};
@@ -143,7 +145,7 @@ impl Node {
             let blobs = order.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
             let platform = order.platform.as_deref().map(str::parse).transpose()?;
             let named = Named { name: order.image.clone(), blobs, platform, manifest };
-            let found = open::find(&named, || self.client(order), metadata)?;
+            let found = open::find(&named, || self.client(order), metadata, &self.grants)?;
             let record = Record::new(at, order, found.manifest, self.records.boot());
             let record = Record { lasting, ..record };
             self.records.put(&record).context("the mount cannot be recorded")?;
@@ -277,31 +279,6 @@ impl Node {
         }
     }
 
-    /// Every mount.
-    #[must_use]
-    pub fn tell(&self) -> Vec<Told> {
-        self.sweep();
-        let told = |(at, served): (&PathBuf, &Served)| {
-            let blobs = served.lazy.stats();
-            Told {
-                at: at.clone(),
-                image: served.image.clone(),
-                fetched: blobs.iter().map(|(_, blob)| blob.fetched_bytes).sum(),
-                held: blobs.iter().map(|(_, blob)| blob.held).sum(),
-                failed: None,
-            }
-        };
-        let mut all: Vec<Told> = lock(&self.served).iter().map(told).collect();
-        all.extend(self.pending.tell().into_iter().map(|(at, image, why)| Told {
-            at,
-            image,
-            fetched: 0,
-            held: 0,
-            failed: Some(why),
-        }));
-        all
-    }
-
     /// Gives up bringing back what was at `at`, a path from [`mounts::resolve`]; whether something
     /// was.
     pub fn forget(&self, at: &Path) -> bool {
@@ -312,41 +289,10 @@ impl Node {
         pending
     }
 
-    /// What became of the reads and chunks of every mount.
-    #[must_use]
-    pub fn stats(&self) -> Vec<Stats> {
-        self.sweep();
-        let stats = |(at, served): (&PathBuf, &Served)| {
-            let bootstrap = served.lazy.bootstrap();
-            let sizes = bootstrap.blobs().iter().map(|blob| blob.uncompressed_size);
-            Stats {
-                at: at.clone(),
-                image: served.image.clone(),
-                manifest: served.manifest,
-                driver: served.driver,
-                size: sizes.fold(0, u64::saturating_add),
-                reads: served.traffic.stats(),
-                chunks: ChunkStats::sum(served.lazy.stats().iter().map(|(_, blob)| blob)),
-            }
-        };
-        lock(&self.served).iter().map(stats).collect()
-    }
-
-    /// What became of chunks since the start, of all mounts that there were.
-    #[must_use]
-    pub fn chunks(&self) -> BlobStats {
-        self.cache.stats()
-    }
-
     /// How many bytes the chunk cache may hold.
     #[must_use]
     pub const fn quota(&self) -> u64 {
         self.quota
-    }
-
-    /// The way of every mount into the kernel.
-    pub(crate) fn drivers(&self) -> Vec<Driver> {
-        lock(&self.served).values().map(|served| served.driver).collect()
     }
 
     pub(crate) fn tally(&self) -> &Tally {
@@ -367,18 +313,6 @@ impl Node {
 
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.load(Ordering::SeqCst)
-    }
-
-    /// What became of the chunks of the image at `at`, a path from [`mounts::resolve`].
-    #[must_use]
-    pub fn blobs(&self, at: &Path) -> Option<Vec<(BlobKey, BlobStats)>> {
-        lock(&self.served).get(at).map(|served| served.lazy.stats())
-    }
-
-    /// What was read of the image at `at`, a path from [`mounts::resolve`].
-    #[must_use]
-    pub fn traffic(&self, at: &Path) -> Option<Arc<Traffic>> {
-        lock(&self.served).get(at).map(|served| Arc::clone(&served.traffic))
     }
 
     /// Whether something is still served at `at`, a path from [`mounts::resolve`].

@@ -14,10 +14,11 @@ use image::oci::Platform;
 use image::place::Place;
 use image::registry::{Reference, Repository};
 use image::store::{Client, Store};
-use lazy::{BlobFrom, BlobKey, ChunkCache, LazyImage};
+use lazy::{BlobFrom, BlobKey, ChunkCache, LazyImage, Urgency};
 use rafs::{Blob, BlobId, Bootstrap};
 use sys::Mapping;
 
+use crate::driver::PROVE;
 use crate::grants::Grants;
 use crate::metadata::documents::Remembered;
 use crate::metadata::{Fresh, Kept, Key, Metadata};
@@ -51,19 +52,20 @@ pub struct Found {
     pub manifest: Option<Digest>,
 }
 
-/// Finds an image; its metadata is in `metadata` then.
+/// Finds an image; its metadata is in `metadata` then. `grants` remembers that its registry gives it.
 ///
 /// # Errors
-/// If there is no such image, it is none, or another one than its manifest says.
+/// If there is no such image, it is none, another one than its manifest says, or not for us.
 pub fn find(
     named: &Named,
     client: impl FnOnce() -> anyhow::Result<Client>,
     metadata: &Metadata,
+    grants: &Grants,
 ) -> anyhow::Result<Found> {
     let context = || format!("{} cannot be opened", named.name);
     match local::bootstrap_at(&named.name) {
         Some(path) => find_files(&path, &named.blobs, metadata).with_context(context),
-        None => find_stored(named, &client()?, metadata).with_context(context),
+        None => find_stored(named, &client()?, metadata, grants).with_context(context),
     }
 }
 
@@ -113,7 +115,12 @@ fn believed(path: &Path, metadata: &Metadata) -> anyhow::Result<(PathBuf, Arc<Ke
 }
 
 /// An image in a registry, a layout, an archive.
-fn find_stored(named: &Named, client: &Client, metadata: &Metadata) -> anyhow::Result<Found> {
+fn find_stored(
+    named: &Named,
+    client: &Client,
+    metadata: &Metadata,
+    grants: &Grants,
+) -> anyhow::Result<Found> {
     let place: Place = named.name.parse()?;
     let mut store = client.open(&place)?;
     let repository = match place {
@@ -128,16 +135,29 @@ fn find_stored(named: &Named, client: &Client, metadata: &Metadata) -> anyhow::R
         None => choose(&store, Want::Chunked, named.platform.as_ref())?,
     };
     let said = chunked::said(&document)?;
-    let kept = fetched(&store, &said, metadata)?;
+    let mut came = false;
+    let kept = fetched(&store, &said, metadata, &mut came)?;
+    let bootstrap = said.bootstrap.digest;
     let blobs = chunked::blobs(&store, said.manifest, Reach::Parts);
+    match &repository {
+        Some(repository) if came => grants.note(repository, &bootstrap),
+        // It is kept for whoever was here before: it is for us if our registry says so.
+        Some(repository) => grants
+            .confirm(repository, &bootstrap, &lazy::Want::within(PROVE, Urgency::Blocked), |want| {
+                blobs.confirm(BlobId::Digest(bootstrap), want.until)
+            })
+            .context("its registry does not say that the image's metadata is there for us")?,
+        None => {}
+    }
     Ok(Found { kept, blobs, repository, manifest: Some(document.descriptor.digest) })
 }
 
-/// The bootstrap that a manifest says.
+/// The bootstrap that a manifest says; whether it came from the store just now.
 fn fetched(
     store: &Arc<dyn Store>,
     said: &Said<'_>,
     metadata: &Metadata,
+    came: &mut bool,
 ) -> anyhow::Result<Arc<Kept>> {
     match &said.root {
         Some(root) => tracing::debug!(%root, "the tree must have the manifest's merkle root"),
@@ -147,6 +167,7 @@ fn fetched(
     }
     metadata.get(&Key::Layer(said.bootstrap.digest), said.root, || {
         let found = chunked::read_bootstrap(&**store, said.bootstrap)?;
+        *came = true;
         Ok(Fresh { bootstrap: found.bootstrap, metas: found.metas })
     })
 }

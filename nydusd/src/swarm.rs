@@ -12,7 +12,6 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use image::registry::{Credential, Repository};
-use lazy::source::may_pass;
 use lazy::{Source, Urgency, Want};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
@@ -25,9 +24,6 @@ use crate::tally::{From, Tally};
 
 /// What dfdaemon has not given after so long is asked of the registry.
 const LIMIT: Duration = Duration::from_secs(20);
-
-/// A registry that has granted a blob within a day and is silent for so long is away.
-const AWAY: Duration = Duration::from_secs(2);
 
 /// So many connections are kept for the next question.
 const IDLE: usize = 16;
@@ -220,27 +216,8 @@ impl Source for Swarm {
 
     /// While the registry is away, it counts that it has said so within a day.
     fn confirm(&self, want: &Want) -> io::Result<()> {
-        let (repository, digest) = (&self.repository, &self.digest);
-        let fresh = self.grants.is_fresh(repository, digest);
-        let limit = if fresh { AWAY.min(want.left()) } else { want.left() };
-        match self.registry.confirm(&Want::within(limit, want.urgency)) {
-            Ok(()) => self.grants.note(repository, digest),
-            Err(error) if may_pass(&error) => {
-                if !fresh {
-                    return Err(error);
-                }
-                tracing::info!(
-                    %error,
-                    blob = %digest,
-                    "the registry is away; it has granted this blob a short time ago"
-                );
-            }
-            Err(error) => {
-                self.grants.forget(repository, digest);
-                return Err(error);
-            }
-        }
-        Ok(())
+        let ask = |want: &Want| self.registry.confirm(want);
+        self.grants.confirm(&self.repository, &self.digest, want, ask)
     }
 
     fn granted(&self) {

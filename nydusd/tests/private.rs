@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -71,6 +72,43 @@ fn a_manifest_that_names_a_foreign_blob_gets_nothing_of_the_cache() {
     }
 }
 
+/// The digest, in hex, of an image's bootstrap layer: the last of its manifest.
+fn bootstrap(node: &Node) -> String {
+    let blobs = node.path("layout/blobs/sha256");
+    let index = fs::read_to_string(node.path("layout/index.json")).unwrap();
+    let manifest = &index.split_once("sha256:").unwrap().1[..64];
+    let manifest = fs::read(blobs.join(manifest)).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let layers = manifest["layers"].as_array().unwrap();
+    layers.last().unwrap()["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned()
+}
+
+#[test]
+fn a_manifest_that_names_a_foreign_bootstrap_is_not_mounted_from_what_is_kept() {
+    if !can_mount() {
+        return;
+    }
+    let (mut node, _, name, first) = with_registry("auto");
+    node.mount(Path::new(&name), &[]);
+    assert_eq!(heads(&first), 0, "it has just sent the bootstrap");
+    let (address, evil) = registry(&node.path("layout"));
+    evil.lacks.lock().unwrap().push(bootstrap(&node));
+    let (at, image) = (second_folder(&node), format!("{address}/evil/app:v1"));
+    let mount = |image: &str| {
+        let mut command = support::nydusd(&["mount", "--plain-http", "--cache-dir"]);
+        command.arg(node.path("cache")).arg(image).arg(&at).output().unwrap()
+    };
+    let refused = mount(&image);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("has no blob"), "{said}");
+    assert_eq!(fs::read_dir(&at).unwrap().count(), 0);
+    // Who has it may have it.
+    evil.lacks.lock().unwrap().clear();
+    assert!(mount(&image).status.success());
+    support::done(support::nydusd(&["umount"]).arg(&at));
+    node.umount();
+}
+
 #[test]
 fn while_the_registry_is_away_what_it_said_within_a_day_counts() {
     if !can_mount() {
@@ -84,6 +122,8 @@ fn while_the_registry_is_away_what_it_said_within_a_day_counts() {
         let name = name.replace(":v1", &format!("@sha256:{digest}"));
         let limit = ["--read-limit", "2"];
         node.mount(Path::new(&name), &limit);
+        let of_metadata = grants(&node);
+        assert_eq!(of_metadata.len(), 1, "{driver}: the bootstrap's");
         fs::read(node.at().join("chunk")).unwrap();
         node.umount();
         registry.down.store(true, Ordering::SeqCst);
@@ -92,7 +132,9 @@ fn while_the_registry_is_away_what_it_said_within_a_day_counts() {
         assert!(found == fs::read(tree.join("chunk")).unwrap(), "{driver}");
         node.umount();
         // What nobody remembers is not given out unasked.
-        fs::remove_dir_all(node.path("cache/grants")).unwrap();
+        for grant in grants(&node).difference(&of_metadata) {
+            fs::remove_file(grant).unwrap();
+        }
         node.mount(Path::new(&name), &limit);
         let error = fs::read(node.at().join("chunk")).unwrap_err();
         assert_eq!(Errno::from_io_error(&error), Some(Errno::IO), "{driver}");
@@ -100,7 +142,17 @@ fn while_the_registry_is_away_what_it_said_within_a_day_counts() {
         let found = fs::read(node.at().join("chunk")).unwrap();
         assert!(found == fs::read(tree.join("chunk")).unwrap(), "{driver}");
         node.umount();
+        // Nor is the metadata.
+        registry.down.store(true, Ordering::SeqCst);
+        fs::remove_dir_all(node.path("cache/grants")).unwrap();
+        assert!(!node.mount_and_return(Path::new(&name), &limit).status.success(), "{driver}");
     }
+}
+
+/// What the node remembers of registries' grants.
+fn grants(node: &Node) -> BTreeSet<PathBuf> {
+    let files = fs::read_dir(node.path("cache/grants")).unwrap();
+    files.map(|file| file.unwrap().path()).collect()
 }
 
 #[test]
