@@ -3,7 +3,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `POST /v1/mounts`, an [`Order`] as JSON | 204 when it is mounted; 400 `{"error": …}` |
+//! | `POST /v1/mounts`, an [`Order`] as JSON | 204 when it is mounted; 400 `{"error": …}`; 503 if the process is about to end |
 //! | `GET /v1/mounts` | [`Told`](crate::node::Told), as a list |
 //! | `GET /v1/stats` | [`Stats`](crate::node::Stats), as a list |
 //! | `GET /healthz`, `/readyz`, `/metrics` | as every daemon's |
@@ -76,11 +76,13 @@ async fn answer(
             let body = body.map(|body| body.to_bytes()).unwrap_or_default();
             // Mounting waits for the network: not in a thread that others need.
             let done = tokio::task::spawn_blocking(move || {
+                let Some(_inside) = node.enter() else { return Ok(None) };
                 let order: Order = serde_json::from_slice(&body)?;
-                node.mount(&order)
+                node.mount(&order).map(Some)
             });
             match done.await.map_err(anyhow::Error::from).and_then(|done| done) {
-                Ok(()) => status(StatusCode::NO_CONTENT),
+                Ok(Some(())) => status(StatusCode::NO_CONTENT),
+                Ok(None) => status(StatusCode::SERVICE_UNAVAILABLE),
                 Err(error) => {
                     let told = serde_json::json!({ "error": causes(error.as_ref()) });
                     json(StatusCode::BAD_REQUEST, &told)
@@ -98,7 +100,8 @@ async fn answer(
     }
 }
 
-/// Asks the process behind `socket` for a mount. `None` if there is no such process.
+/// Asks the process behind `socket` for a mount. `None` if there is no such process, or it is about
+/// to end.
 ///
 /// # Errors
 /// What it says.
@@ -148,8 +151,12 @@ fn ask(socket: &Path, method: Method, what: &str, body: Vec<u8>) -> anyhow::Resu
             .uri(what)
             .header(header::HOST, "nydusd")
             .body(Full::<Bytes>::from(body))?;
-        let response = connection.send_request(request).await?;
+        // Who ends before it answers has done nothing.
+        let Ok(response) = connection.send_request(request).await else { return Ok(None) };
         let status = response.status();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return Ok(None);
+        }
         let body = response.into_body().collect().await?.to_bytes();
         if status.is_success() {
             return Ok(Some(body));

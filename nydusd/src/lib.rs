@@ -26,6 +26,7 @@
 pub mod api;
 pub mod background;
 pub mod cli;
+pub mod door;
 pub mod driver;
 pub mod erofs;
 pub mod fuse;

@@ -14,6 +14,7 @@ use image::store::{Access, Client};
 use lazy::{CacheError, ChunkCache, LazyImage};
 use sys::Mapping;
 
+use crate::door::{Door, Inside};
 use crate::driver::{self, Driver};
 use crate::fuse::copies::Space;
 use crate::fuse::readers::{Readers, WAITING};
@@ -65,6 +66,7 @@ pub struct Node {
     /// Whether mounts outlive the process.
     lasting: bool,
     ending: AtomicBool,
+    door: Door,
     folder: PathBuf,
     daemon: Arc<Daemon>,
     grants: Arc<Grants>,
@@ -98,6 +100,7 @@ impl Node {
             pending: Pending::default(),
             lasting: false,
             ending: AtomicBool::new(false),
+            door: Door::default(),
             grants: Arc::new(Grants::open(&folder.join("grants"))?),
             // An eighth: they are had twice.
             copies: Arc::new(Space::new(folder.clone(), supply.quota / 8)),
@@ -309,6 +312,16 @@ impl Node {
 
     pub(crate) const fn is_lasting(&self) -> bool {
         self.lasting
+    }
+
+    /// Lets an order in; `None` if this process is about to end.
+    pub(crate) fn enter(&self) -> Option<Inside<'_>> {
+        if self.is_ending() { None } else { self.door.enter() }
+    }
+
+    /// Lets no order in any more if nothing is mounted; whether it is so.
+    pub(crate) fn shut(&self) -> bool {
+        self.door.shut(|| lock(&self.served).is_empty())
     }
 
     pub(crate) fn is_ending(&self) -> bool {

@@ -75,7 +75,11 @@ pub fn serve(
 /// Until nothing is mounted any more.
 async fn until_done(node: &Node, signals: Signals) {
     let stays = || usize::from(node.is_lasting() && !node.is_ending());
-    let left = || node.sweep().saturating_add(stays());
+    // Who is let in meanwhile is waited for.
+    let left = || match node.sweep().saturating_add(stays()) {
+        0 => usize::from(!node.shut()),
+        left => left,
+    };
     let end = || {
         if node.is_lasting() {
             telemetry::lifecycle::stopping();

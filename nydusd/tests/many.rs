@@ -171,3 +171,21 @@ fn who_is_in_use_beyond_the_grace_time_is_named() {
         assert!(node.served().wait().unwrap().success(), "{driver}");
     }
 }
+
+#[test]
+fn a_mount_ordered_while_the_last_one_ends_is_served() {
+    if !can_mount() {
+        return;
+    }
+    let node = Node::new("auto");
+    let layout = many_files(&node, "image", 1, 10);
+    for round in 0..20 {
+        let said = node.mount_and_return(&layout, &[]);
+        let told = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.status.success(), "round {round}: {told}");
+        assert_eq!(fs::read(node.at().join("0/file-1")).unwrap(), b"image 1", "round {round}");
+        node.umount_at(&node.at());
+        // The process sees that a little later, and ends: at another moment each round.
+        std::thread::sleep(std::time::Duration::from_millis(round * 12));
+    }
+}
