@@ -121,7 +121,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
             let Ok(chunk) = chunk.map(|chunk| chunk.info) else { return false };
             let slot = self.slots.get(usize::from(chunk.blob));
             let cache = slot.filter(|slot| slot.right.is_proved()).and_then(|s| s.cache.get());
-            cache.is_some_and(|cache| cache.has(&chunk))
+            cache.is_some_and(|cache| cache.knows(&chunk))
         })
     }
 
