@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use content::Digest;
-use lazy::BlobStats;
+use lazy::ChunkStats;
 use serde::{Deserialize, Serialize};
 
 use crate::driver::Driver;
@@ -80,35 +80,4 @@ pub struct Stats {
     pub reads: ReadStats,
     /// The chunks of its blobs, which others may share.
     pub chunks: ChunkStats,
-}
-
-/// What became of chunks since the start.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
-pub struct ChunkStats {
-    /// How many were fetched.
-    pub fetched: u64,
-    /// Their bytes, uncompressed.
-    pub fetched_bytes: u64,
-    /// How many of an earlier run were found on disk and right.
-    pub recovered: u64,
-    /// How many of an earlier run were found wrong, and dropped.
-    pub damaged: u64,
-    /// How many were handed on and not kept.
-    pub unkept: u64,
-    /// Bytes that the cache holds.
-    pub held: u64,
-}
-
-impl ChunkStats {
-    /// Those of several blobs together.
-    pub fn sum<'a>(blobs: impl Iterator<Item = &'a BlobStats>) -> Self {
-        blobs.fold(Self::default(), |sum, blob| Self {
-            fetched: sum.fetched.saturating_add(blob.fetched),
-            fetched_bytes: sum.fetched_bytes.saturating_add(blob.fetched_bytes),
-            recovered: sum.recovered.saturating_add(blob.recovered),
-            damaged: sum.damaged.saturating_add(blob.damaged),
-            unkept: sum.unkept.saturating_add(blob.unkept),
-            held: sum.held.saturating_add(blob.held),
-        })
-    }
 }

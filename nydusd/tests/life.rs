@@ -6,7 +6,7 @@ mod support;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -14,13 +14,6 @@ use rustix::io::Errno;
 use support::reads::same_or_error;
 use support::trees::{directory, hide_data, many_files, packed};
 use support::{Node, can_mount, done, drivers, nydusd, wait, with_registry};
-
-/// Folders to mount on.
-fn places(node: &Node, count: usize) -> Vec<PathBuf> {
-    let places: Vec<_> = (0..count).map(|number| node.path(&format!("at {number}"))).collect();
-    places.iter().for_each(|at| fs::create_dir(at).unwrap());
-    places
-}
 
 fn is_mounted(at: &Path) -> bool {
     nydusd::mounts::at(at).unwrap().is_some_and(|mount| mount.is_ours())
@@ -38,7 +31,7 @@ fn after_kill_9_every_mount_comes_back_but_those_that_were_unmounted() {
         packed(&tree, &layout);
         let small = many_files(&node, "small", 3, 10);
         let other = many_files(&node, "other", 1, 10);
-        let at = places(&node, 5);
+        let at = node.places(5);
         node.serve(&[]);
         node.mount_too(&layout, &at[0]);
         for place in &at[1..4] {
@@ -72,8 +65,7 @@ fn after_kill_9_every_mount_comes_back_but_those_that_were_unmounted() {
         }
         wait(|| node.ls().is_empty(), "the end of all");
         assert_eq!(fs::read_dir(node.path("cache/mounts")).unwrap().count(), 0, "{driver}");
-        node.terminate();
-        assert!(node.served().wait().unwrap().success(), "{driver}");
+        node.end();
     }
 }
 
@@ -84,11 +76,10 @@ fn what_cannot_be_brought_back_can_be_given_up() {
     }
     let mut node = Node::new("auto");
     let image = many_files(&node, "image", 1, 10);
-    let at = places(&node, 2);
+    let at = node.places(2);
     node.serve(&[]);
     at.iter().for_each(|at| node.mount_too(&image, at));
-    node.terminate();
-    assert!(node.served().wait().unwrap().success());
+    node.end();
     fs::remove_dir(&at[0]).unwrap();
     fs::remove_dir_all(&image).unwrap();
     node.serve(&[]);
@@ -103,8 +94,7 @@ fn what_cannot_be_brought_back_can_be_given_up() {
     assert_eq!(again.unwrap().status.code(), Some(1));
     node.serve(&[]);
     assert_eq!(node.ls(), "");
-    node.terminate();
-    assert!(node.served().wait().unwrap().success());
+    node.end();
 }
 
 #[test]
@@ -115,7 +105,7 @@ fn sigterm_ends_the_process_of_serve_and_not_its_mounts() {
     for driver in drivers() {
         let mut node = Node::new(driver);
         let image = many_files(&node, "image", 1, 10);
-        let at = places(&node, 3);
+        let at = node.places(3);
         node.serve(&[]);
         node.mount_too(&image, &at[0]);
         node.mount_too(&image, &at[1]);
@@ -141,8 +131,7 @@ fn sigterm_ends_the_process_of_serve_and_not_its_mounts() {
         node.kill();
         node.serve(&[]);
         assert_eq!(node.ls(), "", "{driver}");
-        node.terminate();
-        assert!(node.served().wait().unwrap().success(), "{driver}");
+        node.end();
     }
 }
 
@@ -154,7 +143,7 @@ fn the_next_mount_brings_back_what_a_killed_process_had() {
     for driver in drivers() {
         let mut node = Node::new(driver);
         let image = many_files(&node, "image", 1, 10);
-        let at = places(&node, 2);
+        let at = node.places(2);
         node.mount(&image, &[]);
         node.mount_too(&image, &at[0]);
         node.kill();
@@ -171,8 +160,7 @@ fn the_next_mount_brings_back_what_a_killed_process_had() {
         // Asked to end, such a process ends with its mounts for good.
         wait(|| !node.path("cache/nydusd.sock").exists(), "its end");
         node.mount(&image, &[]);
-        node.terminate();
-        assert!(node.served().wait().unwrap().success(), "{driver}");
+        node.end();
         assert_eq!(fs::read_dir(node.path("cache/mounts")).unwrap().count(), 0, "{driver}");
     }
 }
@@ -195,8 +183,7 @@ fn a_mount_comes_back_as_the_same_image_without_a_registry() {
         assert_eq!(same_or_error(&tree, &at), 0, "{driver}");
         assert_eq!(registry.gets(), asked, "{driver}: tags are not asked again");
         node.umount_at(&at);
-        node.terminate();
-        assert!(node.served().wait().unwrap().success(), "{driver}");
+        node.end();
     }
 }
 
@@ -238,68 +225,6 @@ fn packed_again(node: &Node, tree: &Path) -> PathBuf {
 }
 
 #[test]
-fn places_that_cannot_be_mounted_on_are_told_with_what_to_do() {
-    if !can_mount() {
-        return;
-    }
-    let mut node = Node::new("auto");
-    let image = many_files(&node, "image", 1, 10);
-    let missing = node.path("no/such");
-    let said = node.refused(&image, &missing);
-    assert!(said.contains(&format!("mkdir -p {}", missing.display())), "{said}");
-    fs::write(node.path("file"), "").unwrap();
-    assert!(node.refused(&image, &node.path("file")).contains("it is no folder"));
-    node.mount(&image, &[]);
-    let said = node.refused(&image, &node.at());
-    assert!(said.contains("mounted on already") && said.contains("nydusd umount"), "{said}");
-    // A path with a link in it is the same place.
-    std::os::unix::fs::symlink(node.at(), node.path("link")).unwrap();
-    assert!(node.refused(&image, &node.path("link")).contains("mounted on already"));
-    let open = File::open(node.at().join("0/file-1")).unwrap();
-    let busy = nydusd(&["umount"]).arg(node.at()).output().unwrap();
-    assert_eq!(busy.status.code(), Some(1));
-    drop(open);
-    assert_eq!(node.ls().lines().count(), 1);
-    node.umount();
-}
-
-#[test]
-fn two_processes_never_have_one_cache() {
-    if !can_mount() {
-        return;
-    }
-    let mut node = Node::new("auto");
-    let image = many_files(&node, "image", 1, 10);
-    // Ten that begin at one moment: one process, ten mounts.
-    let at = places(&node, 10);
-    let mounts: Vec<_> = at
-        .iter()
-        .map(|at| {
-            let mut command = nydusd(&["mount", "--cache-dir"]);
-            command.arg(node.path("cache")).arg(&image).arg(at).stderr(Stdio::piped());
-            command.spawn().unwrap()
-        })
-        .collect();
-    for mount in mounts {
-        let output = mount.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-    assert_eq!(node.ls().lines().count(), 10, "{}", node.ls());
-    let second = node.serve_command().output().unwrap();
-    assert_eq!(second.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&second.stderr);
-    assert!(said.contains("used by another process") && said.contains("nydusd ls"), "{said}");
-    for at in &at {
-        assert_eq!(fs::read(at.join("0/file-9")).unwrap(), b"image 9");
-        node.umount_at(at);
-    }
-    // The cache is free as soon as the last is gone, even for who comes at once.
-    node.serve(&[]);
-    node.terminate();
-    assert!(node.served().wait().unwrap().success());
-}
-
-#[test]
 fn killed_while_many_read_nobody_gets_wrong_bytes() {
     if !can_mount() {
         return;
@@ -332,8 +257,7 @@ fn killed_while_many_read_nobody_gets_wrong_bytes() {
             assert_eq!(same_or_error(&tree, &at), 0, "{driver}");
         }
         node.umount_at(&at);
-        node.terminate();
-        assert!(node.served().wait().unwrap().success(), "{driver}");
+        node.end();
     }
 }
 

@@ -105,8 +105,7 @@ fn reads_and_chunks_are_counted_and_told() {
         let mut command = nydusd(&["stats", "--cache-dir"]);
         let output = command.arg(node.path("cache")).arg(node.at()).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
-        node.terminate();
-        assert!(node.served().wait().unwrap().success());
+        node.end();
     }
 }
 
@@ -129,6 +128,5 @@ fn an_address_answers_as_every_daemon_s() {
     let output = second.args(["--metrics", &address]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot listen on"));
-    node.terminate();
-    assert!(node.served().wait().unwrap().success());
+    node.end();
 }

@@ -8,7 +8,7 @@ use anyhow::ensure;
 use serde_json::json;
 use testbed::process::binary;
 use testbed::registry::basic;
-use testbed::{Bed, DockerRegistry, Node, text};
+use testbed::{Bed, DockerRegistry, Node, can_mount, text};
 
 /// The image's only large file.
 const BIG: usize = 12 << 20;
@@ -80,16 +80,6 @@ impl Drop for Mounted {
             let _ = done(Command::new(nydusd).args(["umount", "--lazy"]).arg(&self.at));
         }
     }
-}
-
-/// Says aloud what is not done.
-fn can_mount() -> bool {
-    let can = rustix::process::geteuid().is_root() && Path::new("/dev/fuse").exists();
-    if !can {
-        assert!(std::env::var_os("CI").is_none(), "CI must be able to mount");
-        eprintln!("SKIPPED: mounting needs root and /dev/fuse");
-    }
-    can
 }
 
 /// How many bytes of blobs the registry has given, beyond the bootstrap's few.

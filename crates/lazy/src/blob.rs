@@ -13,7 +13,7 @@ pub use joined::Claim;
 use joined::Key;
 
 use crate::cache::BlobKey;
-use crate::counts::{BlobStats, Counts};
+use crate::counts::{ChunkStats, Counts};
 use crate::device::{self, Device, Users};
 use crate::error::FetchError;
 use crate::flight::Flights;
@@ -164,7 +164,7 @@ impl CachedBlob {
 
     /// What became of chunks.
     #[must_use]
-    pub fn stats(&self) -> BlobStats {
+    pub fn stats(&self) -> ChunkStats {
         self.counts.stats(self.file.held())
     }
 

@@ -20,7 +20,7 @@ use rustix::fs::FlockOperation;
 use sparse::{SparseError, SparseFile};
 
 use crate::blob::CachedBlob;
-use crate::counts::BlobStats;
+use crate::counts::ChunkStats;
 use crate::error::CacheError;
 use crate::lock::lock;
 use crate::room::{Room, Segment};
@@ -129,7 +129,7 @@ impl ChunkCache {
 
     /// What became of the chunks of all blobs since the start.
     #[must_use]
-    pub fn stats(&self) -> BlobStats {
+    pub fn stats(&self) -> ChunkStats {
         self.room.counts().stats(self.held())
     }
 

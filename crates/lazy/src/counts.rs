@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 /// Numbers of chunks, or of their bytes.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -17,8 +19,8 @@ pub struct Counts {
 }
 
 /// What became of chunks since the start.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct BlobStats {
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct ChunkStats {
     /// Chunks that were fetched.
     pub fetched: u64,
     /// Their bytes, uncompressed.
@@ -31,6 +33,20 @@ pub struct BlobStats {
     pub unkept: u64,
     /// Bytes that the cache file holds.
     pub held: u64,
+}
+
+impl ChunkStats {
+    /// Those of several blobs together.
+    pub fn sum<'a>(blobs: impl Iterator<Item = &'a Self>) -> Self {
+        blobs.fold(Self::default(), |sum, blob| Self {
+            fetched: sum.fetched.saturating_add(blob.fetched),
+            fetched_bytes: sum.fetched_bytes.saturating_add(blob.fetched_bytes),
+            recovered: sum.recovered.saturating_add(blob.recovered),
+            damaged: sum.damaged.saturating_add(blob.damaged),
+            unkept: sum.unkept.saturating_add(blob.unkept),
+            held: sum.held.saturating_add(blob.held),
+        })
+    }
 }
 
 impl Counts {
@@ -67,9 +83,9 @@ impl Counts {
     }
 
     /// What they are now, of chunks that take `held` bytes.
-    pub(crate) fn stats(&self, held: u64) -> BlobStats {
+    pub(crate) fn stats(&self, held: u64) -> ChunkStats {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        BlobStats {
+        ChunkStats {
             fetched: count(&self.fetched),
             fetched_bytes: count(&self.fetched_bytes),
             recovered: count(&self.recovered),

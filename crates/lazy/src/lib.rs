@@ -55,7 +55,7 @@ pub mod source;
 
 pub use blob::CachedBlob;
 pub use cache::{BlobKey, ChunkCache};
-pub use counts::BlobStats;
+pub use counts::ChunkStats;
 pub use device::Device;
 pub use error::{CacheError, FetchError, ReadError};
 pub use image::{BlobFrom, LazyImage, Of};

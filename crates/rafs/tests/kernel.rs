@@ -41,7 +41,7 @@ impl Mounted {
     fn over(image: &Image, devices: &[&[u8]]) -> Option<Self> {
         let can = fs::read_to_string("/proc/filesystems").unwrap_or_default().contains("erofs");
         if !can || !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: mounting needs root and a kernel with EROFS");
+            support::skipped("mounting needs root and a kernel with EROFS");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -59,7 +59,7 @@ impl Mounted {
         match mount(&image, &target, "erofs", MountFlags::RDONLY, options.as_c_str()) {
             Ok(()) => Some(Self { folder }),
             Err(error @ (Errno::PERM | Errno::NOTBLK | Errno::NODEV)) => {
-                eprintln!("SKIPPED: the kernel does not mount a file as EROFS here: {error}");
+                support::skipped(&format!("the kernel mounts no file as EROFS here: {error}"));
                 None
             }
             Err(error) => panic!("the kernel refuses the image: {error}"),
@@ -296,7 +296,7 @@ fn the_checker_of_erofs_agrees() {
     let device = format!("--device={}", path("device").display());
     let mut fsck = std::process::Command::new("fsck.erofs");
     let Ok(output) = fsck.args([&device, "--extract"]).arg(path("bootstrap")).output() else {
-        eprintln!("SKIPPED: fsck.erofs (erofs-utils) is not installed");
+        support::skipped("fsck.erofs (erofs-utils) is not installed");
         return;
     };
     let said = String::from_utf8_lossy(&output.stderr);

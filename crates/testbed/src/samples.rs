@@ -21,8 +21,7 @@ pub fn samples() -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let found = here.ancestors().map(|at| at.join("shared/samples")).find(|at| at.is_dir());
     if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "CI must have the samples");
-        eprintln!("SKIPPED: no samples beside the checkout");
+        crate::skipped("there are no samples beside the checkout");
     }
     found
 }

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lazy::{BlobKey, BlobStats};
+use lazy::{BlobKey, ChunkStats};
 
 use super::{Node, Served};
 use crate::driver::Driver;
 use crate::fuse::traffic::Traffic;
 use crate::lock::lock;
-use crate::orders::{ChunkStats, Stats, Told};
+use crate::orders::{Stats, Told};
 
 impl Node {
     /// Every mount.
@@ -59,7 +59,7 @@ impl Node {
 
     /// What became of chunks since the start, of all mounts that there were.
     #[must_use]
-    pub fn chunks(&self) -> BlobStats {
+    pub fn chunks(&self) -> ChunkStats {
         self.cache.stats()
     }
 
@@ -70,7 +70,7 @@ impl Node {
 
     /// What became of the chunks of the image at `at`, a path from [`mounts::resolve`].
     #[must_use]
-    pub fn blobs(&self, at: &Path) -> Option<Vec<(BlobKey, BlobStats)>> {
+    pub fn blobs(&self, at: &Path) -> Option<Vec<(BlobKey, ChunkStats)>> {
         lock(&self.served).get(at).map(|served| served.lazy.stats())
     }
 

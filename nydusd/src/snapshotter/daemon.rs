@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::Context;
-use lazy::{BlobKey, BlobStats};
+use lazy::{BlobKey, ChunkStats};
 use telemetry::logs;
 use tokio_util::sync::CancellationToken;
 use web::status::Status;
@@ -45,7 +45,7 @@ pub struct Used {
     /// Where its chunks are kept.
     pub cache: PathBuf,
     /// Its blobs, and what became of their chunks.
-    pub blobs: Vec<(BlobKey, BlobStats)>,
+    pub blobs: Vec<(BlobKey, ChunkStats)>,
     /// What was read of it.
     pub reads: Totals,
 }

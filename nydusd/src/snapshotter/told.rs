@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use lazy::BlobStats;
+use lazy::ChunkStats;
 use serde_json::{Value, json};
 
 use super::config::Backend;
@@ -109,7 +109,7 @@ pub fn inflight(waiting: &[(u64, Waiting)]) -> Option<Value> {
 pub fn cache(Used { id, cache, blobs, .. }: &Used) -> Value {
     let files: Vec<_> = blobs.iter().map(|(key, _)| key.to_string()).collect();
     let sum =
-        |number: fn(&BlobStats) -> u64| blobs.iter().map(|(_, blob)| number(blob)).sum::<u64>();
+        |number: fn(&ChunkStats) -> u64| blobs.iter().map(|(_, blob)| number(blob)).sum::<u64>();
     json!({
         "id": id,
         "underlying_files": files,
@@ -136,7 +136,7 @@ pub fn cache(Used { id, cache, blobs, .. }: &Used) -> Value {
 #[must_use]
 pub fn registry(Used { id, blobs, .. }: &Used) -> Value {
     let sum =
-        |number: fn(&BlobStats) -> u64| blobs.iter().map(|(_, blob)| number(blob)).sum::<u64>();
+        |number: fn(&ChunkStats) -> u64| blobs.iter().map(|(_, blob)| number(blob)).sum::<u64>();
     let (eight, table) = ([0_u64; 8], [[0_u64; 8]; 8]);
     json!({
         "id": id,

@@ -21,17 +21,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use server::{Behaviour, registry};
+pub(crate) use testbed::can_mount;
 use trees::{directory, packed};
-
-/// Whether images can be mounted here; says aloud if not.
-pub(crate) fn can_mount() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    let fuse = Path::new("/dev/fuse").exists();
-    if !root || !fuse {
-        eprintln!("SKIPPED: mounting needs root and /dev/fuse");
-    }
-    root && fuse
-}
 
 /// The ways into the kernel that there are here; says aloud which is not.
 pub(crate) fn drivers() -> Vec<&'static str> {
@@ -42,7 +33,7 @@ pub(crate) fn drivers() -> Vec<&'static str> {
     if erofs && version >= (Some(6), Some(12)) {
         return vec!["fuse", "erofs"];
     }
-    eprintln!("SKIPPED: the driver erofs needs Linux 6.12 with EROFS");
+    testbed::skipped("the driver erofs needs Linux 6.12 with EROFS");
     vec!["fuse"]
 }
 
@@ -67,6 +58,13 @@ impl Node {
     /// Where images are mounted.
     pub(crate) fn at(&self) -> PathBuf {
         self.path("mount")
+    }
+
+    /// More folders to mount on.
+    pub(crate) fn places(&self, count: usize) -> Vec<PathBuf> {
+        let places: Vec<_> = (0..count).map(|n| self.path(&format!("at {n}"))).collect();
+        places.iter().for_each(|at| fs::create_dir(at).unwrap());
+        places
     }
 
     /// Where the node's dfdaemon would listen.
@@ -175,6 +173,12 @@ impl Node {
         let mut served = self.served.take().unwrap();
         served.kill().unwrap();
         served.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits for an end without a fault.
+    pub(crate) fn end(&mut self) {
+        self.terminate();
+        assert!(self.served().wait().unwrap().success());
     }
 
     /// Who serves; whoever takes it answers for its end.

@@ -83,7 +83,7 @@ impl Small {
             .arg(at)
             .output()?;
         if !done.status.success() {
-            eprintln!("SKIPPED: a small file system cannot be mounted here (needs root)");
+            testbed::skipped("a small file system cannot be mounted here (needs root)");
             return Ok(None);
         }
         Ok(Some(Self(at.to_owned())))

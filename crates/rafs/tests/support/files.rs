@@ -14,7 +14,7 @@ pub fn folder() -> Option<PathBuf> {
     if folder.join("tree.jsonl").exists() {
         return Some(folder);
     }
-    eprintln!("SKIPPED: there are no samples in {}", folder.display());
+    super::skipped(&format!("there are no samples in {}", folder.display()));
     None
 }
 

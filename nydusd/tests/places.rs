@@ -1,0 +1,72 @@
+//! Folders that cannot be mounted on, and a cache that two want.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use std::fs::{self, File};
+use std::process::Stdio;
+
+use support::trees::many_files;
+use support::{Node, can_mount, nydusd};
+
+#[test]
+fn places_that_cannot_be_mounted_on_are_told_with_what_to_do() {
+    if !can_mount() {
+        return;
+    }
+    let mut node = Node::new("auto");
+    let image = many_files(&node, "image", 1, 10);
+    let missing = node.path("no/such");
+    let said = node.refused(&image, &missing);
+    assert!(said.contains(&format!("mkdir -p {}", missing.display())), "{said}");
+    fs::write(node.path("file"), "").unwrap();
+    assert!(node.refused(&image, &node.path("file")).contains("it is no folder"));
+    node.mount(&image, &[]);
+    let said = node.refused(&image, &node.at());
+    assert!(said.contains("mounted on already") && said.contains("nydusd umount"), "{said}");
+    // A path with a link in it is the same place.
+    std::os::unix::fs::symlink(node.at(), node.path("link")).unwrap();
+    assert!(node.refused(&image, &node.path("link")).contains("mounted on already"));
+    let open = File::open(node.at().join("0/file-1")).unwrap();
+    let busy = nydusd(&["umount"]).arg(node.at()).output().unwrap();
+    assert_eq!(busy.status.code(), Some(1));
+    drop(open);
+    assert_eq!(node.ls().lines().count(), 1);
+    node.umount();
+}
+
+#[test]
+fn two_processes_never_have_one_cache() {
+    if !can_mount() {
+        return;
+    }
+    let mut node = Node::new("auto");
+    let image = many_files(&node, "image", 1, 10);
+    // Ten that begin at one moment: one process, ten mounts.
+    let at = node.places(10);
+    let mounts: Vec<_> = at
+        .iter()
+        .map(|at| {
+            let mut command = nydusd(&["mount", "--cache-dir"]);
+            command.arg(node.path("cache")).arg(&image).arg(at).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    for mount in mounts {
+        let output = mount.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(node.ls().lines().count(), 10, "{}", node.ls());
+    let second = node.serve_command().output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains("used by another process") && said.contains("nydusd ls"), "{said}");
+    for at in &at {
+        assert_eq!(fs::read(at.join("0/file-9")).unwrap(), b"image 9");
+        node.umount_at(at);
+    }
+    // The cache is free as soon as the last is gone, even for who comes at once.
+    node.serve(&[]);
+    node.end();
+}
