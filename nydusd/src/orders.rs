@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use content::Digest;
+use image::store::Access;
 use lazy::ChunkStats;
 use serde::{Deserialize, Serialize};
 
@@ -25,12 +26,9 @@ pub struct Order {
     pub blob_dir: Option<PathBuf>,
     /// Of several images under one name, which.
     pub platform: Option<String>,
-    /// Whether plain HTTP is spoken with the registry.
-    pub plain_http: bool,
-    /// Certificate authorities to trust beside the system's.
-    pub ca: Vec<PathBuf>,
-    /// Docker's configuration file.
-    pub docker_config: Option<PathBuf>,
+    /// How its registry is reached.
+    #[serde(default)]
+    pub access: Access,
     /// What is fetched before it is read.
     #[serde(default)]
     pub prefetch: PrefetchOrder,

@@ -178,6 +178,7 @@ mod tests {
     use super::*;
     use crate::driver::Driver;
     use crate::prefetch::PrefetchOrder;
+    use image::store::Access;
 
     fn record(at: &str) -> Record {
         let order = Order {
@@ -186,9 +187,7 @@ mod tests {
             driver: Driver::Auto,
             blob_dir: None,
             platform: None,
-            plain_http: false,
-            ca: Vec::new(),
-            docker_config: None,
+            access: Access::default(),
             prefetch: PrefetchOrder::default(),
         };
         Record::new(Path::new(at), &order, Some(Digest::of(b"m")), "this run")

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use common::{ReadingArgs, StoreArgs};
+pub use common::ReadingArgs;
 
 /// Chunked images: made out of OCI images, checked, looked into, and turned back.
 ///

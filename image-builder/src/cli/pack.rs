@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 
+use super::bar;
 use super::convert::{FormatArgs, print};
-use super::{StoreArgs, bar};
 use crate::convert::{Options, Progress};
 use crate::oci::Platform;
 use crate::pack::pack;
 use crate::place::Place;
+use crate::store::{Access, Client};
 
 /// Its arguments.
 #[derive(Debug, Args)]
@@ -35,7 +36,7 @@ pub(super) struct PackArgs {
     #[command(flatten)]
     format: FormatArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    access: Access,
     /// Where the data blob lies until it is in the target [default: the target's folder if it is
     /// a layout, otherwise the system's temporary folder]
     #[arg(long, value_name = "FOLDER", env = "MEGANEURA_WORK_DIR")]
@@ -49,7 +50,7 @@ pub(super) struct PackArgs {
 const HERE: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
 
 pub(super) fn run(args: &PackArgs) -> anyhow::Result<ExitCode> {
-    let client = args.store.client()?;
+    let client = Client::new(args.access.clone())?;
     let to = client.create(&args.target).with_context(|| format!("cannot open {}", args.target))?;
     let options = Options {
         format: args.format.format(),

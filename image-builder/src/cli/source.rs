@@ -14,8 +14,7 @@ use crate::opened::Opened;
 use crate::opened::choose::{Want, choose};
 use crate::opened::local::{self, BlobsAt};
 use crate::opened::store::{Chunked, Reach, open};
-
-use super::StoreArgs;
+use crate::store::{Access, Client};
 
 /// The chunked image that a command looks at.
 #[derive(Clone, Debug, Args)]
@@ -43,7 +42,7 @@ pub struct With {
     #[arg(short = 'b', long, value_name = "FILE", conflicts_with = "blob_dir")]
     blob: Option<PathBuf>,
     #[command(flatten)]
-    store: StoreArgs,
+    access: Access,
 }
 
 /// An image that was opened.
@@ -85,7 +84,7 @@ impl Source {
         reading: &layer::Options,
         like: &Opened,
     ) -> anyhow::Result<Tree<Hashed>> {
-        let store = self.with.store.client()?.open(&name.parse()?)?;
+        let store = Client::new(self.with.access.clone())?.open(&name.parse()?)?;
         let document = choose(&store, Want::Ordinary, self.with.platform.as_ref());
         let document = document.with_context(|| format!("{name} cannot be compared with"))?;
         let manifest = document.manifest().context("it is no image")?;
@@ -112,7 +111,7 @@ impl With {
             let opened = local::open(&path, &blobs).with_context(context)?;
             return Ok(Image::Bare(Box::new(opened)));
         }
-        let store = self.store.client()?.open(&name.parse()?)?;
+        let store = Client::new(self.access.clone())?.open(&name.parse()?)?;
         let found = choose(&store, Want::Chunked, self.platform.as_ref());
         let chunked = found.and_then(|document| open(store, document, reach));
         Ok(Image::Whole(Box::new(chunked.with_context(context)?)))

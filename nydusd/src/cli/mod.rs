@@ -7,7 +7,6 @@ mod ls;
 mod mount;
 mod outcome;
 mod prefetch;
-mod registries;
 mod serve;
 mod stats;
 mod umount;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use image::oci::Platform;
+use image::store::Access;
 use telemetry::logs::{self, LogConfig};
 
 use super::chunks::ChunkArgs;
 use super::claim::claim;
 use super::prefetch::PrefetchArgs;
-use super::registries::RegistryArgs;
 use crate::node::{Node, Order};
 use crate::{api, background, serve};
 
@@ -53,7 +53,7 @@ pub(super) struct Mount {
     #[command(flatten)]
     prefetch: PrefetchArgs,
     #[command(flatten)]
-    registries: RegistryArgs,
+    access: Access,
 }
 
 impl Mount {
@@ -105,16 +105,17 @@ impl Mount {
     /// Paths are made whole: who is asked stands elsewhere.
     fn order(&self) -> anyhow::Result<Order> {
         let whole = |path: &PathBuf| std::path::absolute(path);
-        let registries = &self.registries;
         Ok(Order {
             image: whole_name(&self.image)?,
             at: whole(&self.folder)?,
             driver: self.chunks.driver,
             blob_dir: self.blob_dir.as_ref().map(whole).transpose()?,
             platform: self.platform.as_ref().map(ToString::to_string),
-            plain_http: registries.plain_http,
-            ca: registries.ca.iter().map(whole).collect::<Result<_, _>>()?,
-            docker_config: registries.docker_config.as_ref().map(whole).transpose()?,
+            access: Access {
+                plain_http: self.access.plain_http,
+                ca: self.access.ca.iter().map(whole).collect::<Result<_, _>>()?,
+                docker_config: self.access.docker_config.as_ref().map(whole).transpose()?,
+            },
             prefetch: self.prefetch.order(),
         })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use image::local::BlobsAt;
-use image::store::{Access, Client};
+use image::store::Client;
 
 use super::{Node, Served};
 use crate::driver::{self, Driver};
@@ -132,17 +132,13 @@ impl Node {
     }
 
     fn client(&self, order: &Order) -> anyhow::Result<Client> {
-        let access = Access {
-            plain_http: order.plain_http,
-            ca: order.ca.clone(),
-            docker_config: order.docker_config.clone(),
-        };
+        let access = &order.access;
         let mut clients = lock(&self.clients);
-        if let Some((_, client)) = clients.iter().find(|(there, _)| *there == access) {
+        if let Some((_, client)) = clients.iter().find(|(there, _)| there == access) {
             return Ok(client.clone());
         }
         let client = Client::new(access.clone())?;
-        clients.push((access, client.clone()));
+        clients.push((access.clone(), client.clone()));
         Ok(client)
     }
 }

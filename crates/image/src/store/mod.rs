@@ -4,6 +4,7 @@
 //! that is read whole has it at its end ([`Store::read_blob`]). A part of a blob has none; its
 //! chunks have.
 
+mod access;
 pub mod archive;
 mod docker;
 mod error;
@@ -19,7 +20,6 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,6 +27,7 @@ use ::registry::Credential;
 use bytes::Bytes;
 use content::Digest;
 
+pub use access::Access;
 pub use error::StoreError;
 pub use verifying::Verifying;
 
@@ -231,17 +232,6 @@ impl dyn Store + '_ {
         read.map_err(|error| StoreError::Read { digest: blob.digest, error })?;
         Ok(bytes.into())
     }
-}
-
-/// How registries are reached.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Access {
-    /// Whether plain HTTP is spoken with every registry.
-    pub plain_http: bool,
-    /// Certificate authorities to trust beside the system's, PEM files.
-    pub ca: Vec<PathBuf>,
-    /// Docker's configuration file; `None` to look where docker and podman do.
-    pub docker_config: Option<PathBuf>,
 }
 
 /// Opens places.

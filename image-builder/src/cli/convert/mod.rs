@@ -10,11 +10,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 
-use super::{ReadingArgs, StoreArgs, bar};
+use super::{ReadingArgs, bar};
 use crate::convert::{Options, Progress, Publish, Report, convert};
 use crate::oci::Platform;
 use crate::place::Place;
-use crate::store::Client;
+use crate::store::{Access, Client};
 use before::BeforeArgs;
 pub(super) use format::FormatArgs;
 use nydusify::NydusifyArgs;
@@ -51,7 +51,7 @@ pub(super) struct ConvertArgs {
     #[command(flatten)]
     format: FormatArgs,
     #[command(flatten)]
-    store: StoreArgs,
+    access: Access,
     /// How many layers are converted at once [default: one for each core, at most 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: Option<u16>,
@@ -100,7 +100,7 @@ impl ConvertArgs {
 pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     let source = &args.nydusify.source(args.source.as_ref())?;
     let target = &args.nydusify.target(args.target.as_ref(), source)?;
-    let client = args.store.client()?;
+    let client = Client::new(args.access.clone())?;
     let from = client.open(source).with_context(|| format!("cannot open {source}"))?;
     let to = client.create(target).with_context(|| format!("cannot open {target}"))?;
     let options = args.options(&client, target)?;
