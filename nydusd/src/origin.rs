@@ -37,11 +37,11 @@ impl Origin {
         self.blobs.authorization(want.until)
     }
 
-    fn open(&self) -> io::Result<&Arc<dyn ReadAt>> {
+    fn open(&self, want: &Want) -> io::Result<&Arc<dyn ReadAt>> {
         if let Some(open) = self.open.get() {
             return Ok(open);
         }
-        let opened = self.blobs.open(self.blob)?;
+        let opened = self.blobs.open(self.blob, Some(want.until))?;
         // Whoever was faster has opened the same.
         Ok(self.open.get_or_init(|| opened))
     }
@@ -49,7 +49,7 @@ impl Origin {
 
 impl Source for Origin {
     fn read(&self, offset: u64, length: u64, want: &Want) -> io::Result<Bytes> {
-        let bytes = self.open()?.read_until(offset, length, want.until)?;
+        let bytes = self.open(want)?.read_until(offset, length, want.until)?;
         self.tally.given(self.from, length);
         Ok(bytes)
     }

@@ -36,11 +36,11 @@ pub trait ReadAt: Send + Sync + fmt::Debug {
 
 /// Who has the data blobs of an image.
 pub trait Blobs: Send + Sync + fmt::Debug {
-    /// The bytes of one.
+    /// The bytes of one. A registry that must be asked for it is not waited for beyond `until`.
     ///
     /// # Errors
-    /// If it is not to be had.
-    fn open(&self, blob: BlobId) -> io::Result<Arc<dyn ReadAt>>;
+    /// If it is not to be had, in time.
+    fn open(&self, blob: BlobId, until: Option<Instant>) -> io::Result<Arc<dyn ReadAt>>;
 
     /// Makes sure that the image's place has this blob, as whoever it belongs to says now: an image
     /// may name whatever it likes. What lies on this machine is asked nothing.
@@ -68,7 +68,7 @@ pub trait Blobs: Send + Sync + fmt::Debug {
 pub struct NoBlobs;
 
 impl Blobs for NoBlobs {
-    fn open(&self, _: BlobId) -> io::Result<Arc<dyn ReadAt>> {
+    fn open(&self, _: BlobId, _: Option<Instant>) -> io::Result<Arc<dyn ReadAt>> {
         Err(io::Error::new(io::ErrorKind::NotFound, "no data blobs were given"))
     }
 }
@@ -136,7 +136,7 @@ pub struct BlobFolder {
 }
 
 impl Blobs for BlobFolder {
-    fn open(&self, blob: BlobId) -> io::Result<Arc<dyn ReadAt>> {
+    fn open(&self, blob: BlobId, _: Option<Instant>) -> io::Result<Arc<dyn ReadAt>> {
         let path = match (blob, &self.inline) {
             (BlobId::Digest(id), _) => self.folder.join(id.to_hex()),
             (BlobId::Inline, Some(path)) => path.clone(),
@@ -158,7 +158,7 @@ impl Blobs for BlobFolder {
 pub struct OneBlob(pub PathBuf);
 
 impl Blobs for OneBlob {
-    fn open(&self, _: BlobId) -> io::Result<Arc<dyn ReadAt>> {
+    fn open(&self, _: BlobId, _: Option<Instant>) -> io::Result<Arc<dyn ReadAt>> {
         let path = &self.0;
         let file = File::open(path);
         let file =

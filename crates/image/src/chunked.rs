@@ -184,7 +184,7 @@ fn other(error: StoreError) -> io::Error {
 }
 
 impl Blobs for InStore {
-    fn open(&self, blob: BlobId) -> io::Result<Arc<dyn ReadAt>> {
+    fn open(&self, blob: BlobId, until: Option<Instant>) -> io::Result<Arc<dyn ReadAt>> {
         let BlobId::Digest(digest) = blob else {
             let said = "the image says that its data is in the blob of its bootstrap";
             return Err(io::Error::new(io::ErrorKind::InvalidData, said));
@@ -192,14 +192,15 @@ impl Blobs for InStore {
         if let Some(file) = self.store.blob_file(&digest).map_err(other)? {
             return Ok(Arc::new(file));
         }
-        let length =
-            match self.lengths.get(&digest) {
-                Some(length) => *length,
-                // Not listed, as it should be; it may be there all the same.
-                None => self.store.blob_length(&digest).map_err(other)?.ok_or_else(|| {
+        let length = match self.lengths.get(&digest) {
+            Some(length) => *length,
+            // Not listed, as it should be; it may be there all the same.
+            None => {
+                self.store.blob_length(&digest, until).map_err(other)?.ok_or_else(|| {
                     io::Error::new(io::ErrorKind::NotFound, "the blob is not there")
-                })?,
-            };
+                })?
+            }
+        };
         let ranges = Ranges { store: Arc::clone(&self.store), digest, length };
         match self.reach {
             Reach::Parts => Ok(Arc::new(ranges)),

@@ -60,7 +60,7 @@ fn blobs(chunked: &Chunked, manifest: &Manifest) -> Result<Vec<String>, OpenErro
             problems.push(format!("blob {id} is used and is no layer of the manifest"));
             continue;
         };
-        let there = chunked.store.blob_length(&id)?;
+        let there = chunked.store.blob_length(&id, None)?;
         match there {
             None => problems.push(format!("blob {id} is not there")),
             Some(length) if length != *size => {

@@ -78,7 +78,7 @@ pub(crate) fn length_of(
         return Ok(*length);
     }
     let missing = || ConvertError::NoData(format!("{digest} is not in {}", store.place()));
-    store.blob_length(digest)?.ok_or_else(missing)
+    store.blob_length(digest, None)?.ok_or_else(missing)
 }
 
 /// What differs, how it is there, and how it is to be here.

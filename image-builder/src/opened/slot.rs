@@ -35,7 +35,7 @@ impl Opened {
         let blob = self.blob(number)?;
         let slot = self.slot(number)?;
         if slot.bytes.get().is_none() {
-            let opened = self.parts.blobs.open(blob.id);
+            let opened = self.parts.blobs.open(blob.id, None);
             let opened = opened.map_err(OpenError::read(format_args!("blob {}", blob.id)))?;
             // Whoever was faster has opened the same.
             let _ = slot.bytes.set(opened);

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
 
 use bytes::Bytes;
 use content::Digest;
@@ -118,7 +119,7 @@ impl Store for Memory {
         Ok(Box::new(from.take(range.end.saturating_sub(range.start))))
     }
 
-    fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    fn blob_length(&self, digest: &Digest, _: Option<Instant>) -> Result<Option<u64>, StoreError> {
         Ok(self.get(digest).map(|bytes| bytes.len() as u64))
     }
 

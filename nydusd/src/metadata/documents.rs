@@ -133,8 +133,12 @@ impl Store for Remembered {
         self.store.authorization(until)
     }
 
-    fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
-        self.store.blob_length(digest)
+    fn blob_length(
+        &self,
+        digest: &Digest,
+        until: Option<Instant>,
+    ) -> Result<Option<u64>, StoreError> {
+        self.store.blob_length(digest, until)
     }
 
     fn blob_file(&self, digest: &Digest) -> Result<Option<FilePart>, StoreError> {

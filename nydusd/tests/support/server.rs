@@ -17,6 +17,8 @@ pub(crate) struct Behaviour {
     layout: PathBuf,
     /// Every answer is an error.
     pub(crate) down: AtomicBool,
+    /// Connections are taken, and nothing at all is answered until this is over.
+    pub(crate) silent: AtomicBool,
     /// A bit of every blob's part is wrong.
     pub(crate) lies: AtomicBool,
     /// No part of a blob is given until this is over.
@@ -37,6 +39,7 @@ impl Behaviour {
         Arc::new(Self {
             layout: layout.to_owned(),
             down: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
             lies: AtomicBool::new(false),
             stalls: AtomicBool::new(false),
             wants: Mutex::default(),
@@ -105,6 +108,9 @@ fn converse(reader: impl Read, mut writer: impl Write, behaviour: &Behaviour) {
             .collect();
         let head = request.starts_with("HEAD ");
         behaviour.asked.lock().unwrap().push(request.clone());
+        while behaviour.silent.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let (status, more, body) = answer(&request, &headers, behaviour);
         let length = body.len();
         let begin = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{more}\r\n");

@@ -10,6 +10,7 @@ use std::io::{self, Read, Seek};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use content::Digest;
@@ -146,7 +147,7 @@ impl Store for ReadArchive {
         Ok(Box::new(self.members.part(*span, range)))
     }
 
-    fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    fn blob_length(&self, digest: &Digest, _: Option<Instant>) -> Result<Option<u64>, StoreError> {
         Ok(self.blobs.get(digest).map(|span| span.length))
     }
 

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Instant;
 
 use bytes::Bytes;
 use content::Digest;
@@ -155,7 +156,7 @@ impl Store for Layout {
         Ok(Box::new(file.take(range.end.saturating_sub(range.start))))
     }
 
-    fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    fn blob_length(&self, digest: &Digest, _: Option<Instant>) -> Result<Option<u64>, StoreError> {
         Ok(fs::metadata(self.path(digest)).ok().map(|file| file.len()))
     }
 

@@ -145,11 +145,15 @@ pub trait Store: Send + Sync + fmt::Debug {
         Ok(bytes.into())
     }
 
-    /// How long a blob is, in bytes, if it is there.
+    /// How long a blob is, in bytes, if it is there; only a registry is not waited for beyond `until`.
     ///
     /// # Errors
-    /// If that cannot be known.
-    fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError>;
+    /// If that cannot be known, in time.
+    fn blob_length(
+        &self,
+        digest: &Digest,
+        until: Option<Instant>,
+    ) -> Result<Option<u64>, StoreError>;
 
     /// Whether the place has a blob, as whoever it belongs to says now, with our own credentials. What
     /// lies on this machine is asked nothing.

@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use content::Digest;
@@ -132,7 +133,7 @@ impl Store for NewArchive {
         }
     }
 
-    fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    fn blob_length(&self, digest: &Digest, _: Option<Instant>) -> Result<Option<u64>, StoreError> {
         Ok(match self.put().get(digest) {
             Some(Put::Blob(blob)) => Some(blob.length),
             _ => None,

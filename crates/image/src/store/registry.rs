@@ -115,6 +115,18 @@ impl Registry {
         in_time.ok_or_else(|| self.failed(late()))
     }
 
+    /// The same, if there is such an end.
+    fn wait_if_until<T>(
+        &self,
+        until: Option<Instant>,
+        what: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, StoreError> {
+        match until {
+            Some(until) => self.wait_until(until, what),
+            None => self.wait(what),
+        }
+    }
+
     fn failed(&self, error: Error) -> StoreError {
         StoreError::Registry { place: self.place.to_string(), error }
     }
@@ -220,8 +232,7 @@ impl Store for Registry {
             }
             Ok(bytes.freeze())
         };
-        let Some(until) = until else { return self.wait(whole) };
-        self.wait_until(until, whole)
+        self.wait_if_until(until, whole)
     }
 
     fn confirms(&self, digest: &Digest, until: Instant) -> Result<bool, StoreError> {
@@ -233,13 +244,17 @@ impl Store for Registry {
         self.wait_until(until, self.registries.own_authorization(&self.repository))
     }
 
-    fn blob_length(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    fn blob_length(
+        &self,
+        digest: &Digest,
+        until: Option<Instant>,
+    ) -> Result<Option<u64>, StoreError> {
         let asked = self.registries.blob_head(&self.repository, digest, &Caller::Own);
-        Ok(there(self.wait(asked))?.map(|blob| blob.length))
+        Ok(there(self.wait_if_until(until, asked))?.map(|blob| blob.length))
     }
 
     fn put_blob(&self, blob: &NewBlob) -> Result<(), StoreError> {
-        if self.blob_length(&blob.digest)?.is_some() {
+        if self.blob_length(&blob.digest, None)?.is_some() {
             return Ok(());
         }
         let (digest, length) = (&blob.digest, blob.length);
@@ -251,7 +266,7 @@ impl Store for Registry {
         if repository.registry() != self.repository.registry() {
             return Ok(false);
         }
-        if *repository == self.repository || self.blob_length(digest)?.is_some() {
+        if *repository == self.repository || self.blob_length(digest, None)?.is_some() {
             return Ok(true);
         }
         self.wait(self.registries.mount_blob(&self.repository, digest, repository))

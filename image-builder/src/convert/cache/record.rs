@@ -73,7 +73,7 @@ pub(super) fn read(
             return Err("its record does not name its data blob".to_owned());
         };
         let length = listed(entry, &digest)?;
-        if store.blob_length(&digest).map_err(|error| text(&error))? != Some(length) {
+        if store.blob_length(&digest, None).map_err(|error| text(&error))? != Some(length) {
             return Err(format!("data blob {digest} is gone from the cache"));
         }
         let (blob, meta_file) = (blob.clone(), found.metas.get(&digest).cloned());
