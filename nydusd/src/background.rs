@@ -6,9 +6,10 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+
+use crate::log_file::LogFile;
 
 /// Set for the process that stays: it says on its standard output when it has mounted.
 const STAYS: &str = "NYDUSD_STAYS";
@@ -45,6 +46,9 @@ pub fn stays() -> bool {
     std::env::var_os(STAYS).is_some()
 }
 
+/// A log of so many bytes is put aside: two of them are no burden to a cache's disk.
+const LONGEST: u64 = 16 << 20;
+
 /// Leaves the terminal of whoever started the command: its end is not ours.
 pub fn detach() {
     // Refused only to a leader of a process group, which who was just started is not.
@@ -52,14 +56,15 @@ pub fn detach() {
 }
 
 /// Says that it is mounted, and lets go of who waits for that; what is said from then on goes into
-/// the file `log`.
+/// the file at `log`.
 ///
 /// # Errors
 /// If nobody waits any more, or the file cannot be written.
-pub fn ready(log: &Path) -> io::Result<()> {
-    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(log)?;
+pub fn ready(log: &Path) -> io::Result<LogFile> {
+    let nobody = OpenOptions::new().write(true).open("/dev/null")?;
+    let log = LogFile::redirect(log, Some(LONGEST))?;
     io::stdout().write_all(READY)?;
     io::stdout().flush()?;
-    rustix::stdio::dup2_stderr(&log)?;
-    Ok(rustix::stdio::dup2_stdout(&log)?)
+    rustix::stdio::dup2_stdout(&nobody)?;
+    Ok(log)
 }

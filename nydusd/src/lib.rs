@@ -18,7 +18,8 @@
 //! - [`orders`]: what it is told, and tells; [`node`]: many mounts in one process; [`serve`](mod@serve): its life; [`api`]: what it is asked;
 //! - [`snapshotter`]: the same, as nydus-snapshotter starts and drives it;
 //! - [`socket`]: how both are asked;
-//! - [`background`]: a mount that stays when its command returns;
+//! - [`background`]: a mount that stays when its command returns; [`log_file`]: what it says from
+//!   then on;
 //! - [`cli`]: the commands; [`version`].
 
 #![forbid(unsafe_code)]
@@ -32,6 +33,7 @@ pub mod erofs;
 pub mod fuse;
 pub mod grants;
 mod lock;
+pub mod log_file;
 pub mod metadata;
 mod metrics;
 pub mod mounts;

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api;
+use crate::log_file::LogFile;
 use crate::metrics;
 use crate::node::Node;
 use crate::restore;
@@ -26,8 +27,9 @@ const GRACE: Duration = Duration::from_secs(20);
 const LEAVE_BEHIND: Duration = Duration::from_secs(1);
 
 /// Serves `node`'s mounts and those that another process left on its cache, and answers on the socket
-/// of the cache in `folder`, and for metrics and health at the address `listen`; calls `ready` once it can be asked, and asked to end. Ends with the last
-/// mount, or, if mounts are to outlive the process, when it is asked to.
+/// of the cache in `folder`, and for metrics and health at the address `listen`; calls `ready` once it
+/// can be asked, and asked to end: it may say which log is to be kept short. Ends with the last mount,
+/// or, if mounts are to outlive the process, when it is asked to.
 ///
 /// # Errors
 /// If the socket or signals cannot be had, `ready` fails, or something is in use to the end.
@@ -35,7 +37,7 @@ pub fn serve(
     node: Node,
     folder: &Path,
     listen: Option<SocketAddr>,
-    ready: impl FnOnce() -> anyhow::Result<()>,
+    ready: impl FnOnce() -> anyhow::Result<Option<LogFile>>,
 ) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -54,7 +56,9 @@ pub fn serve(
         let answering = tokio::spawn(answering);
         restore::restoring(&node, stop.clone()).await;
         health.set(metrics::CONDITION, Ok(()));
-        ready()?;
+        if let Some(log) = ready()? {
+            tokio::spawn(log.kept_short());
+        }
         until_done(&node, signals).await;
         stop.cancel();
         answering.await?;
@@ -89,13 +93,22 @@ async fn until_done(node: &Node, signals: Signals) {
     until_gone(left, end, signals, std::future::pending()).await;
 }
 
-/// The signals that ask a process to end.
-pub(crate) struct Signals(Signal, Signal);
+/// The signals that ask a process to end, and one that does not: a terminal that goes away, or a
+/// habit of whoever changed a configuration, takes no mounts away.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    _hangup: Signal,
+}
 
 impl Signals {
     /// From now on they end nothing by themselves.
     pub(crate) fn new() -> std::io::Result<Self> {
-        Ok(Self(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _hangup: signal(SignalKind::hangup())?,
+        })
     }
 }
 
@@ -104,7 +117,7 @@ impl Signals {
 pub(crate) async fn until_gone(
     left: impl Fn() -> usize,
     take_all_away: impl Fn(),
-    Signals(mut terminate, mut interrupt): Signals,
+    Signals { mut terminate, mut interrupt, _hangup }: Signals,
     end: impl Future<Output = ()>,
 ) {
     let (mut asked, mut end): (Option<Instant>, _) = (None, std::pin::pin!(end));

@@ -140,13 +140,6 @@ fn processes_with_one_cache_folder_leave_each_other_alone() {
     one.shows(&one.daemon.at());
     one.shows(&two.at());
     assert_eq!(one.registry.bytes.load(Ordering::SeqCst), before);
-    let folders = fs::read_dir(one.daemon.path("cache")).unwrap();
-    let left: Vec<_> = folders
-        .flat_map(|folder| fs::read_dir(folder.unwrap().path().join("metadata")).unwrap())
-        .map(|file| file.unwrap().path())
-        .filter(|file| file.to_string_lossy().ends_with(".credentials"))
-        .collect();
-    assert_eq!(left.len(), 2, "what killed processes knew is left: {left:?}");
 }
 
 #[test]

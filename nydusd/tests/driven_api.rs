@@ -7,6 +7,7 @@ mod support;
 use std::fs;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -143,6 +144,11 @@ fn credentials_that_expire_are_renewed_under_a_running_mount() {
     assert!(same("a/big"), "the new credentials are not used");
     let told = format!("{:?}{}", rig.daemon.get("/api/v1/daemon").body, rig.daemon.log());
     assert!(!told.contains("bmV3Om5ldw==") && !told.contains("b2xkOm9sZA=="), "{told}");
+    // Nor does the disk know them.
+    let mut search = Command::new("grep");
+    search.args(["-rlaE", "b2xkOm9sZA|bmV3Om5ldw|old:old|new:new"]).arg(rig.daemon.path("cache"));
+    let found = search.output().unwrap();
+    assert_eq!(found.status.code(), Some(1), "{}", String::from_utf8_lossy(&found.stdout));
 }
 
 #[test]

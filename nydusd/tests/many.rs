@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::same::{Leave, differences};
@@ -70,6 +71,10 @@ fn asked_to_end_it_serves_who_is_still_there() {
         let open = fs::File::open(node.at().join("0/file-3")).unwrap();
         let mut served = node.served();
         let pid = Pid::from_child(&served);
+        // A terminal that goes away takes no mounts with it.
+        kill_process(pid, Signal::HUP).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(fs::read(node.at().join("0/file-4")).unwrap(), b"image 4", "{driver}");
         kill_process(pid, Signal::TERM).unwrap();
         wait(|| !node.at().join("0").exists(), "the unmount");
         assert_eq!(std::io::read_to_string(&open).unwrap(), "image 3", "{driver}");

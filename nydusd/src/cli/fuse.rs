@@ -8,8 +8,8 @@ use serde_json::json;
 use telemetry::logs;
 
 use super::chunks::ChunkArgs;
+use crate::log_file::{self, LogFile};
 use crate::snapshotter::daemon::Daemon;
-use crate::snapshotter::log::{self, LogFile};
 use crate::snapshotter::options::Options;
 use crate::snapshotter::serve::{Only, Said, serve};
 
@@ -73,7 +73,7 @@ impl Fuse {
         let longest = self.log_rotation_size.checked_mul(1 << 20).filter(|longest| *longest > 0);
         let log = self.log_file.as_deref().map(|path| LogFile::redirect(path, longest));
         let log = log.transpose()?;
-        logs::init_changeable(&log::config(&self.log_level))?;
+        logs::init_changeable(&log_file::config(&self.log_level))?;
         // Each thread that hears the kernel has room for a write of 16 MiB, which never comes.
         sys::keep_large_allocations_apart();
         let config = match (self.config, self.localfs_dir) {

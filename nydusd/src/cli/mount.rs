@@ -86,14 +86,13 @@ impl Mount {
         let socket = api::socket(&self.cache_dir);
         let other = || Ok(background::stays() && api::ask_for(&socket, order)?.is_some());
         let Some(node) = claim(&self.cache_dir, make, other)? else {
-            return background::ready(&self.log()).context("nobody waits for the mount");
+            background::ready(&self.log()).context("nobody waits for the mount")?;
+            return Ok(());
         };
         node.mount(order)?;
         serve::serve(node, &self.cache_dir, None, || {
-            if background::stays() {
-                background::ready(&self.log()).context("nobody waits for the mount")?;
-            }
-            Ok(())
+            let ready = || background::ready(&self.log()).context("nobody waits for the mount");
+            background::stays().then(ready).transpose()
         })
     }
 

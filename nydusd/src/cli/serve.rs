@@ -42,7 +42,7 @@ impl Serve {
         serve::serve(node, &self.cache_dir, self.metrics, || {
             telemetry::lifecycle::ready();
             tracing::info!(cache = %self.cache_dir.display(), "ready");
-            Ok(())
+            Ok(None)
         })
     }
 }

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use fuser::{BackingId, FileHandle, FopenFlags, ReplyOpen};
 use lazy::{LazyImage, Of};
 use rafs::bootstrap::{Inode, Nid};
+use rustix::fs::{FallocateFlags, IFlags, ioctl_getflags, ioctl_setflags};
 use sys::Mapping;
 
 use super::readers::Readers;
@@ -54,7 +55,10 @@ impl Space {
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
         let taken = Taken { space: Arc::clone(self), size };
         let file = tempfile::tempfile_in(&self.folder).and_then(|file| {
-            rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, size)?;
+            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size)?;
+            // Nobody asks when it was read last, and a small read is the cheaper for it. Some file
+            // systems have no such flag.
+            let _ = ioctl_getflags(&file).and_then(|f| ioctl_setflags(&file, f | IFlags::NOATIME));
             Ok(file)
         });
         let file = file.map_err(|error| tracing::debug!(%error, "a file is not copied")).ok()?;

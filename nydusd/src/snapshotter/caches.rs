@@ -10,9 +10,7 @@ use anyhow::bail;
 use content::Digest;
 use image::local;
 
-use super::credentials::Credentials;
 use crate::node::{Node, Supply, is_in_use};
-use crate::open::metadata_folder;
 
 /// So many processes may use one cache folder.
 const MOST: u32 = 1024;
@@ -34,10 +32,7 @@ pub fn take(cache: &Path, bootstrap: &Path, supply: &Supply) -> anyhow::Result<N
     for number in good.into_iter().chain(other).copied().chain(new) {
         let folder = folder(cache, number);
         match Node::new(&folder, supply) {
-            Ok(node) => {
-                Credentials::sweep(&metadata_folder(node.folder()));
-                return Ok(node);
-            }
+            Ok(node) => return Ok(node),
             Err(error) if is_in_use(&error) => {}
             Err(error) => return Err(error),
         }

@@ -1,111 +1,89 @@
-//! What proves to a registry who asks, in a file that only we read: registry clients look there
-//! whenever they need it, so that what expires can be renewed under a running mount.
+//! What proves to a registry who asks: in memory, and in no folder. Registry clients look there by a
+//! path whenever they need it, so that what expires can be renewed under a running mount.
 
-use std::fs;
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Mutex;
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use serde_json::json;
-use tempfile::{NamedTempFile, TempPath};
 use zeroize::Zeroizing;
 
 use super::config::Auth;
+use crate::lock::lock;
 
-/// How these files end.
-const ENDING: &str = ".credentials";
-
-/// The file, in the form of docker's configuration. It is removed when this goes.
+/// A file in memory (`memfd_create(2)`), in the form of docker's configuration. It goes with this, and
+/// with the process.
 #[derive(Debug)]
 pub struct Credentials {
     registry: String,
-    file: TempPath,
+    file: Mutex<OwnedFd>,
 }
 
 impl Credentials {
-    /// Puts what is known for `registry` into a new file of `folder`.
+    /// Keeps what is known for `registry`.
     ///
     /// # Errors
-    /// If the disk says no.
-    pub fn keep(folder: &Path, registry: &str, auth: Option<&Auth>) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let file = written(folder, registry, auth)?.into_temp_path();
-        Ok(Self { registry: registry.to_owned(), file })
+    /// If there is no memory, or there are too many open files.
+    pub fn keep(registry: &str, auth: Option<&Auth>) -> io::Result<Self> {
+        let file = written(registry, auth)?;
+        Ok(Self { registry: registry.to_owned(), file: Mutex::new(file) })
     }
 
-    /// Where it is.
+    /// Where this process reads it.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.file.to_path_buf()
+        format!("/proc/self/fd/{}", lock(&self.file).as_raw_fd()).into()
     }
 
     /// Replaces what is in it. Who reads it meanwhile finds the one or the other.
     ///
     /// # Errors
-    /// If the disk says no: then the old one stays.
+    /// As [`Credentials::keep`]; the old one stays then.
     pub fn renew(&self, auth: &Auth) -> io::Result<()> {
-        let folder = self.file.parent().unwrap_or_else(|| Path::new("."));
-        let new = written(folder, &self.registry, Some(auth))?;
-        new.persist(&self.file)?;
+        let new = written(&self.registry, Some(auth))?;
+        // The number stays, and with it the path.
+        rustix::io::dup3(&new, &mut lock(&self.file), rustix::io::DupFlags::CLOEXEC)?;
         Ok(())
-    }
-
-    /// Removes what a killed process left in a folder that is ours alone now.
-    pub fn sweep(folder: &Path) {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if entry.file_name().as_encoded_bytes().ends_with(ENDING.as_bytes()) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
     }
 }
 
-/// A new file, for its owner only (as all temporary files).
-fn written(folder: &Path, registry: &str, auth: Option<&Auth>) -> io::Result<NamedTempFile> {
+/// A new file, which no other program can find, and none that we start inherits.
+fn written(registry: &str, auth: Option<&Auth>) -> io::Result<OwnedFd> {
     let entry = match auth {
         Some(Auth::Basic(pair)) => json!({ "auth": pair.as_str() }),
         Some(Auth::Bearer(token)) => json!({ "registrytoken": token.as_str() }),
         None => json!({}),
     };
     let text = Zeroizing::new(json!({ "auths": { registry: entry } }).to_string());
-    let mut file = tempfile::Builder::new().suffix(ENDING).tempfile_in(folder)?;
+    let mut file = File::from(memfd_create("credentials", MemfdFlags::CLOEXEC)?);
     file.write_all(text.as_bytes())?;
-    Ok(file)
+    Ok(file.into())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
 
     use super::*;
 
     #[test]
-    fn a_file_for_us_alone_that_changes_at_once_and_goes_in_the_end() {
-        let folder = tempfile::tempdir().unwrap();
+    fn one_path_says_what_is_right_now_and_is_gone_in_the_end() {
         let auth = Auth::basic("dTpw".to_owned()).unwrap();
-        let credentials = Credentials::keep(folder.path(), "r.example", Some(&auth)).unwrap();
+        let credentials = Credentials::keep("r.example", Some(&auth)).unwrap();
         let path = credentials.path();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            r#"{"auths":{"r.example":{"auth":"dTpw"}}}"#
-        );
+        let read = || fs::read_to_string(&path).unwrap();
+        assert_eq!(read(), r#"{"auths":{"r.example":{"auth":"dTpw"}}}"#);
+        // Nowhere on a disk.
+        let target = fs::read_link(&path).unwrap();
+        assert!(target.to_string_lossy().starts_with("/memfd:"), "{}", target.display());
         credentials.renew(&Auth::Bearer("t".to_owned().into())).unwrap();
-        let token = r#"{"auths":{"r.example":{"registrytoken":"t"}}}"#;
-        assert_eq!(fs::read_to_string(&path).unwrap(), token);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(read(), r#"{"auths":{"r.example":{"registrytoken":"t"}}}"#);
+        assert_eq!(credentials.path(), path);
         drop(credentials);
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn what_a_killed_process_left_is_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let left = Credentials::keep(folder.path(), "r.example", None).unwrap();
-        let path = left.path();
-        std::mem::forget(left);
-        fs::write(folder.path().join("other"), "").unwrap();
-        Credentials::sweep(folder.path());
-        assert!(!path.exists());
-        assert!(folder.path().join("other").exists());
+        let there = fs::read_link(&path).is_ok_and(|there| there == target);
+        assert!(!there, "it stays open");
     }
 }

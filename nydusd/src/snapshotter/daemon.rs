@@ -265,7 +265,7 @@ impl Daemon {
     /// If it is no level.
     pub(super) fn log(&self, level: &str) -> Result<(), Refused> {
         tracing::info!(level, "logging so much from now on");
-        let changed = logs::change(&super::log::config(level));
+        let changed = logs::change(&crate::log_file::config(level));
         changed.map_err(|error| Refused::Bad(error.to_string()))
     }
 

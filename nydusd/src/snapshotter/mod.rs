@@ -7,8 +7,7 @@
 //! - `mounting`: how one image is mounted;
 //! - `nodes`, [`caches`]: where chunks are kept, of how many processes there may be;
 //! - [`credentials`]: what expires, and is renewed under a running mount;
-//! - `answer`, [`serve`](mod@serve): the API, and the life of the process;
-//! - [`log`]: its log.
+//! - `answer`, [`serve`](mod@serve): the API, and the life of the process.
 
 mod answer;
 pub mod asked;
@@ -16,7 +15,6 @@ pub mod caches;
 pub mod config;
 pub mod credentials;
 pub mod daemon;
-pub mod log;
 mod mounting;
 mod nodes;
 pub mod options;

@@ -15,7 +15,7 @@ use crate::driver::Driver;
 use crate::metadata::Metadata;
 use crate::mounts;
 use crate::node::Node;
-use crate::open::{self, Found, metadata_folder};
+use crate::open::{self, Found};
 
 /// Where chunks are kept if the configuration does not say.
 const CACHE: &str = "/var/lib/meganeura/nydusd";
@@ -72,7 +72,7 @@ impl Mounter {
         clear(&at)?;
         let (name, credentials) = match &config.backend {
             Backend::Registry(registry) => {
-                (registry.repository.to_string(), Some(credentials(&node, registry)?))
+                (registry.repository.to_string(), Some(credentials(registry)?))
             }
             Backend::Files(_) => (bootstrap.display().to_string(), None),
         };
@@ -112,14 +112,13 @@ fn clear(at: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn credentials(node: &Node, registry: &RegistryBackend) -> anyhow::Result<Credentials> {
+fn credentials(registry: &RegistryBackend) -> anyhow::Result<Credentials> {
     let from_environment = || std::env::var("IMAGE_PULL_AUTH").ok().filter(|auth| !auth.is_empty());
     let auth = match (&registry.auth, from_environment()) {
         (Some(auth), _) => Some(auth.clone()),
         (None, Some(auth)) => Some(Auth::basic(auth).context("IMAGE_PULL_AUTH")?),
         (None, None) => None,
     };
-    let folder = metadata_folder(node.folder());
-    let kept = Credentials::keep(&folder, registry.repository.registry(), auth.as_ref());
+    let kept = Credentials::keep(registry.repository.registry(), auth.as_ref());
     kept.context("credentials cannot be kept")
 }

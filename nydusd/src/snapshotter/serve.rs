@@ -2,19 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::answer;
 use super::daemon::Daemon;
-use super::log::LogFile;
+use crate::log_file::LogFile;
 use crate::serve::{Signals, until_gone};
 use crate::socket;
-
-/// How often the log is looked at: whether it has grown too long.
-const LOOK_AT_LOG: Duration = Duration::from_secs(10);
 
 /// The one image of a dedicated daemon.
 #[derive(Clone, Debug)]
@@ -65,7 +61,7 @@ pub fn serve(
         let stop = CancellationToken::new();
         let answering = api.map(|api| listen(api, &daemon, stop.clone())).transpose()?;
         if let Some(log) = log {
-            tokio::spawn(keep_short(log));
+            tokio::spawn(log.kept_short());
         }
         let dedicated = only.is_some();
         let began = begin(&daemon, only).await;
@@ -120,13 +116,4 @@ async fn begin(daemon: &Arc<Daemon>, only: Option<Only>) -> anyhow::Result<()> {
     daemon.ready();
     daemon.start()?;
     Ok(())
-}
-
-async fn keep_short(mut log: LogFile) {
-    loop {
-        tokio::time::sleep(LOOK_AT_LOG).await;
-        if let Err(error) = log.keep_short() {
-            tracing::warn!(%error, "the log cannot be put aside");
-        }
-    }
 }

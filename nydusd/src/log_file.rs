@@ -4,8 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use telemetry::logs::LogConfig;
+
+/// How often it is looked at whether a file has grown too long.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// What is logged at a level.
 #[must_use]
@@ -37,11 +41,21 @@ impl LogFile {
         Ok(Self { path: path.to_owned(), longest, file })
     }
 
+    /// Sees to it that it stays short. Never ends.
+    pub async fn kept_short(mut self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Err(error) = self.keep_short() {
+                tracing::warn!(%error, "the log cannot be put aside");
+            }
+        }
+    }
+
     /// Puts the file aside if it is too long: as `PATH.1`, in place of the last one.
     ///
     /// # Errors
     /// If the disk says no: then it goes on growing.
-    pub fn keep_short(&mut self) -> io::Result<()> {
+    fn keep_short(&mut self) -> io::Result<()> {
         let length = self.file.metadata()?.len();
         if self.longest.is_none_or(|longest| length <= longest) {
             return Ok(());
