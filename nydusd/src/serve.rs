@@ -65,6 +65,10 @@ pub fn serve(
         let _ = std::fs::remove_file(&path);
         Ok(())
     });
+    if done.is_err() {
+        // Nobody else would: without us they are dead.
+        node.take_all_away();
+    }
     runtime.shutdown_timeout(LEAVE_BEHIND);
     let late = node.tell().into_iter().filter(|told| told.failed.is_none());
     let late: Vec<_> = late.map(|told| told.at.display().to_string()).collect();

@@ -74,6 +74,9 @@ fn many_images_come_and_go() {
         (&open).read_to_end(&mut read).unwrap();
         assert!(read == big, "{driver}");
         drop(open);
+        // The old one's end, which is seen within a second, is not the new one's.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        rig.shows(&at.join("7"));
         for id in ["%2F7", "%2F8"] {
             let target = format!("/api/v1/mount?mountpoint={id}");
             assert_eq!(rig.daemon.ask("DELETE", &target, "").status, 204);

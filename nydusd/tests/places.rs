@@ -5,10 +5,11 @@
 mod support;
 
 use std::fs::{self, File};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use support::trees::many_files;
-use support::{Node, can_mount, nydusd};
+use support::{Node, can_mount, done, drivers, nydusd, wait};
 
 #[test]
 fn places_that_cannot_be_mounted_on_are_told_with_what_to_do() {
@@ -69,4 +70,36 @@ fn two_processes_never_have_one_cache() {
     // The cache is free as soon as the last is gone, even for who comes at once.
     node.serve(&[]);
     node.end();
+}
+
+#[test]
+fn what_stands_in_its_place_when_a_mounts_last_user_goes_stays() {
+    if !can_mount() {
+        return;
+    }
+    for driver in drivers() {
+        let mut node = Node::new(driver);
+        let image = many_files(&node, "image", 1, 10);
+        let at = node.places(2);
+        node.serve(&[]);
+        at.iter().for_each(|at| node.mount_too(&image, at));
+        let open: Vec<_> = at.iter().map(|at| File::open(at.join("0/file-3")).unwrap()).collect();
+        at.iter().for_each(|at| done(Command::new("umount").arg("-l").arg(at)));
+        // Somebody else's, and another one of ours.
+        done(Command::new("mount").args(["-t", "tmpfs", "x"]).arg(&at[0]));
+        fs::write(at[0].join("theirs"), "").unwrap();
+        node.mount_too(&image, &at[1]);
+        for open in open {
+            assert_eq!(std::io::read_to_string(open).unwrap(), "image 3", "{driver}");
+        }
+        wait(|| node.ls().lines().count() == 1, "the end of the first");
+        // As long as it takes that the end of both is seen.
+        std::thread::sleep(Duration::from_secs(1));
+        let theirs = at[0].join("theirs").exists();
+        let _ = Command::new("umount").arg(&at[0]).status();
+        assert!(theirs, "{driver}");
+        assert_eq!(fs::read(at[1].join("0/file-4")).unwrap(), b"image 4", "{driver}");
+        node.umount_at(&at[1]);
+        node.end();
+    }
 }

@@ -1,23 +1,22 @@
 //! EROFS over the bootstrap and the devices.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use fuser::{BackgroundSession, Config, Session, SessionACL};
 use lazy::LazyImage;
 use rustix::fs::CWD;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_fd,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 use sys::Mapping;
 
 use super::devices::Devices;
+use crate::fuse::detached::detached;
 use crate::fuse::readers::Readers;
-use crate::fuse::session::{Mounted, THREADS};
+use crate::fuse::session::Mounted;
 use crate::read_ahead::Before;
 
 /// Mounts `image`, whose bootstrap is the file `bootstrap`, on the folder `at`. Blobs that are all here are
@@ -36,7 +35,8 @@ pub fn mount(
     let fuse = if whole.iter().all(Option::is_some) {
         None
     } else {
-        Some(detached(Devices::new(Arc::clone(image), readers.clone()))?)
+        let devices = Devices::new(Arc::clone(image), readers.clone());
+        Some(detached(devices, "nydusd-devices", |_| Ok(()))?)
     };
     let erofs = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let erofs = erofs.as_fd();
@@ -63,26 +63,4 @@ pub fn mount(
     // From here on EROFS alone has the folder's files open: their mount ends with it.
     let session = fuse.map(|(_, session)| session);
     Ok(Mounted::over(whole.into_iter().flatten().collect(), session, at))
-}
-
-/// A FUSE mount that is attached nowhere: its folder, and who serves it.
-fn detached(devices: Devices) -> io::Result<(OwnedFd, BackgroundSession)> {
-    let device = File::options().read(true).write(true).open("/dev/fuse")?;
-    let fuse = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let fuse = fuse.as_fd();
-    fsconfig_set_string(fuse, "source", "nydusd-devices")?;
-    fsconfig_set_fd(fuse, "fd", &device)
-        .or_else(|_| fsconfig_set_string(fuse, "fd", device.as_raw_fd().to_string()))?;
-    for (key, value) in [("rootmode", "40000"), ("user_id", "0"), ("group_id", "0")] {
-        fsconfig_set_string(fuse, key, value)?;
-    }
-    fsconfig_set_flag(fuse, "ro")?;
-    fsconfig_create(fuse)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY;
-    let folder = fsmount(fuse, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    let mut config = Config::default();
-    config.n_threads = Some(THREADS);
-    config.clone_fd = true;
-    let session = Session::from_fd(devices, device.into(), SessionACL::All, config)?.spawn()?;
-    Ok((folder, session))
 }

@@ -12,12 +12,14 @@
 //! - `read`: a read, answered from here or by one of them;
 //! - [`traffic`]: what was read, in numbers;
 //! - [`tree`](mod@tree): the questions;
+//! - `detached`: a mount that is attached nowhere yet;
 //! - [`session`]: how it is mounted.
 
 use std::time::Duration;
 
 pub mod attributes;
 pub mod copies;
+pub(crate) mod detached;
 pub mod numbers;
 mod read;
 pub mod readers;

@@ -3,14 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use fuser::BackgroundSession;
 use lazy::Device;
+use rustix::fs::CWD;
+use rustix::mount::{MoveMountFlags, fsconfig_set_flag, fsconfig_set_string, move_mount};
 
+use super::detached::detached;
 use super::tree::ImageTree;
 use crate::{mounts, read_ahead};
-
-/// So many threads hear the kernel's questions of one mount. None of them waits for a chunk.
-pub(crate) const THREADS: usize = 4;
 
 /// A mounted image. What we serve of it ends when it goes.
 #[derive(Debug)]
@@ -27,22 +27,15 @@ pub struct Mounted {
 /// # Errors
 /// If the folder is not there, or the kernel refuses.
 pub fn mount(tree: ImageTree, at: &Path, name: &str) -> io::Result<Mounted> {
-    let mut config = Config::default();
-    config.mount_options = vec![
-        MountOption::RO,
-        MountOption::FSName(name.to_owned()),
-        // To the kernel itself: `Subtype` is a word to libfuse's mount helper.
-        MountOption::CUSTOM(format!("subtype={}", mounts::SUBTYPE)),
-        // The kernel checks permissions by what `stat` says, as it does on a disk; set-user-ID
+    let (folder, session) = detached(tree, name, |fuse| {
+        fsconfig_set_string(fuse, "subtype", mounts::SUBTYPE)?;
+        // Who mounts is root, and others read.
+        fsconfig_set_flag(fuse, "allow_other")?;
+        // The kernel checks permissions by what `stat` says, as it does on a disk. Set-user-ID
         // programs and devices are the image's, and an overlay over it decides on them.
-        MountOption::DefaultPermissions,
-        MountOption::Suid,
-        MountOption::Dev,
-    ];
-    config.acl = SessionACL::All;
-    config.n_threads = Some(THREADS);
-    config.clone_fd = true;
-    let session = Session::new(tree, at, &config)?.spawn()?;
+        fsconfig_set_flag(fuse, "default_permissions")
+    })?;
+    move_mount(&folder, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     read_ahead::set(at);
     Ok(Mounted::over(Vec::new(), Some(session), at))
 }

@@ -78,6 +78,8 @@ pub fn serve(
                 daemon.take_all_away();
             };
             until_gone(left, away, signals, daemon.end.cancelled()).await;
+        } else {
+            daemon.take_all_away();
         }
         stop.cancel();
         if let Some((api, answering)) = api.zip(answering) {
