@@ -232,11 +232,10 @@ impl CachedBlob {
     /// Writes a chunk whose extent is reserved.
     fn write(&self, chunk: &VerifiedChunk) -> bool {
         let Some(run) = self.run(chunk.info()) else { return false };
-        let users = lock(&self.users);
-        if users.ever() && self.file.count(run.clone()) > 0 {
-            return false;
+        if lock(&self.users).ever() {
+            let filled = self.file.fill_run(run.start, chunk.bytes());
+            return filled.map_err(|error| self.refused(&error, "write")).unwrap_or(false);
         }
-        drop(users);
         match self.file.write_run(run.start, chunk.bytes()) {
             Ok(true) => true,
             // Bytes that nobody has entered: whatever they are, they go.

@@ -21,6 +21,7 @@ use sparse::{SparseError, SparseFile};
 
 use crate::blob::CachedBlob;
 use crate::counts::ChunkStats;
+use crate::device;
 use crate::error::CacheError;
 use crate::lock::lock;
 use crate::room::{Room, Segment};
@@ -163,7 +164,7 @@ impl ChunkCache {
     /// of any, if the file has served as a device.
     fn evict_unused(&self, segment: Segment) {
         let path = self.blobs.join(segment.blob.to_string());
-        let evicted = SparseFile::open(&path).map(|file| {
+        let evicted = kept(&path).map(|file| {
             let blob = CachedBlob::new(segment.blob, file, Arc::clone(&self.room));
             blob.evict(segment);
             if blob.file().held() == 0 {
@@ -192,13 +193,14 @@ impl ChunkCache {
         found.sort();
         for (_, path) in found {
             let key = path.file_name().and_then(|name| name.to_str()).and_then(BlobKey::parse);
-            match (key, SparseFile::open(&path)) {
+            match (key, kept(&path)) {
                 (Some(key), Ok(file)) => self.room.enter(key, &file),
                 _ => {
                     tracing::warn!(path = %path.display(), "a file of the chunk cache is none");
                     fs::remove_file(path.with_extension("map"))?;
                     // It may be what was missing.
                     let _ = fs::remove_file(path.with_extension("data"));
+                    device::unmark(&path);
                 }
             }
         }
@@ -217,10 +219,16 @@ impl BlobKey {
     }
 }
 
-/// The file of an earlier run if it is one and long enough, otherwise a new one.
+/// The file of an earlier run. If it has served as a device, no byte of it changes by that.
+fn kept(path: &Path) -> Result<SparseFile, SparseError> {
+    if device::is_marked(path) { SparseFile::open_untouched(path) } else { SparseFile::open(path) }
+}
+
+/// The file of an earlier run if it is one and long enough, otherwise a new one: who has the old one
+/// open as a device keeps it.
 fn file(path: &Path, length: u64) -> Result<SparseFile, SparseError> {
     let block = u32::try_from(BLOCK).unwrap_or(u32::MAX);
-    match SparseFile::open(path) {
+    match kept(path) {
         Ok(file) if file.length() >= length && file.block_size() == block => return Ok(file),
         Err(error)
             if error.as_io().is_some_and(|error| error.kind() != io::ErrorKind::NotFound) =>
@@ -229,7 +237,9 @@ fn file(path: &Path, length: u64) -> Result<SparseFile, SparseError> {
         }
         _ => {}
     }
-    SparseFile::create(path, length, block)
+    let file = SparseFile::create(path, length, block)?;
+    device::unmark(path);
+    Ok(file)
 }
 
 /// A file that keeps nothing. Blocks of the right size and so many always make a shape.

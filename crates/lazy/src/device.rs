@@ -28,9 +28,9 @@ pub(crate) struct Users {
 }
 
 impl Users {
-    /// Those of the cache file with its bytes at `data`. What cannot be told counts as a device.
+    /// Those of the cache file with its bytes at `data`.
     pub(crate) fn of(data: &Path) -> Self {
-        Self { now: 0, ever: mark(data).try_exists().unwrap_or(true) }
+        Self { now: 0, ever: is_marked(data) }
     }
 
     /// Whether no byte of the file may change.
@@ -74,6 +74,11 @@ impl Drop for Device {
         let mut users = lock(&self.users);
         users.now = users.now.saturating_sub(1);
     }
+}
+
+/// Whether the cache file at `data` has served as a device. What cannot be told counts as one.
+pub(crate) fn is_marked(data: &Path) -> bool {
+    mark(data).try_exists().unwrap_or(true)
 }
 
 /// The file is gone, and its mark goes after it.

@@ -102,6 +102,47 @@ fn the_next_run_does_not_change_it_either() {
 }
 
 #[test]
+fn another_image_s_larger_blob_takes_its_name_and_not_its_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, blob, file) = whole(&folder);
+    drop((cache, blob));
+    let cache = ChunkCache::open(folder.path(), u64::MAX).unwrap();
+    let larger = cache.blob(key(), 2 * LENGTH);
+    assert!(right(&file), "it was made shorter under who reads it");
+    let other = bytes(3, 10_000);
+    larger.keep(&verified(&chunk(0, &other), &other));
+    assert!(right(&file));
+    assert_eq!((cache.held(), larger.stats().unkept), (3 * 4096, 0));
+    let marks = fs::read_dir(folder.path().join("blobs")).unwrap();
+    assert_eq!(marks.count(), 2, "the new file has served nobody");
+}
+
+#[test]
+fn a_damaged_map_does_not_change_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, blob, file) = whole(&folder);
+    let map = blob.file().path().with_extension("map");
+    drop((cache, blob));
+    let mut bits = fs::read(&map).unwrap();
+    bits[24] &= !0b11_0001;
+    fs::write(&map, bits).unwrap();
+
+    // What another image says lies there is not written over it.
+    let (cache, blob) = open(&folder);
+    assert!(right(&file), "it was punched");
+    let other = bytes(3, 4096);
+    blob.keep(&verified(&chunk(4, &other), &other));
+    assert!(right(&file) && blob.stats().unkept == 1);
+    // What lay there is kept again, and the file serves again.
+    for (chunk, bytes) in two() {
+        let fetched = blob.chunk(&chunk, Digester::Sha256, || Ok(verified(&chunk, &bytes)));
+        assert_eq!(fetched.1.unwrap().bytes(), &bytes);
+    }
+    assert!(blob.device(chunks()).is_some() && right(&file));
+    drop(cache);
+}
+
+#[test]
 fn a_damaged_one_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let (cache, blob, file) = whole(&folder);

@@ -47,6 +47,8 @@
 //! - [`SparseFile::delete`] unlinks the map first: data without a map is a leftover, whatever it
 //!   holds.
 //! - Provisional blocks are never in the map.
+//! - A file gives place to another by its name alone ([`SparseFile::create`],
+//!   [`SparseFile::delete`]): who has it open, or the kernel that does, keeps every byte.
 //!
 //! # Readers and writers at once
 //!

@@ -135,7 +135,36 @@ fn a_deleted_file_never_touches_its_successor() {
     assert_eq!((old.state(0), old.held()), (State::Absent, 0));
     old.drop_block(0).unwrap();
     old.delete().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(reopened(&path, new).state(1), State::Recorded);
     assert_eq!(std::os::unix::fs::FileExt::read_at(&*sending, &mut [0; 9], 0).unwrap(), 9);
+}
+
+#[test]
+fn who_has_a_file_open_keeps_it_when_another_takes_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let old = SparseFile::create(&path, 8192, BLOCK).unwrap();
+    old.write(0, &[1; 4096]).unwrap();
+    let reading = old.data().unwrap();
+    drop(old);
+    // The map has lost a bit: the bytes stay.
+    fs::write(path.with_extension("map"), {
+        let mut map = fs::read(path.with_extension("map")).unwrap();
+        map[24] = 0;
+        map
+    })
+    .unwrap();
+    let same = SparseFile::open_untouched(&path).unwrap();
+    assert_eq!((same.state(0), same.held()), (State::Absent, 0));
+    let right = || {
+        let mut bytes = [0; 4096];
+        std::os::unix::fs::FileExt::read_exact_at(&*reading, &mut bytes, 0).unwrap();
+        bytes == [1; 4096]
+    };
+    assert!(right());
+    let larger = SparseFile::create(&path, 3 * 4096, BLOCK).unwrap();
+    larger.write(0, &[2; 4096]).unwrap();
+    assert!(right());
 }
 
 #[test]

@@ -57,6 +57,33 @@ fn what_stood_there_before_is_gone() {
 }
 
 #[test]
+fn what_only_fills_holes_changes_no_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let file = SparseFile::create(&path, 8 * 4096, BLOCK).unwrap();
+    assert!(file.fill_run(0, &bytes(3, 5000)).unwrap());
+    assert!(file.fill_run(0, &bytes(3, 5000)).unwrap(), "the same are there");
+    assert!(!file.fill_run(1, &bytes(4, 4096)).unwrap(), "others are there");
+    assert!(file.fill_run(2, &bytes(5, 3 * 4096)).unwrap());
+    assert_eq!((file.run_state(0..5), file.held()), (State::Present, 5 * 4096));
+    assert!(matches!(file.fill_run(8, &[1]), Err(SparseError::NoSuchBlock { .. })));
+    let all = fs::read(file.path()).unwrap();
+    drop(file);
+
+    // The map has lost two bits.
+    let mut map = fs::read(path.with_extension("map")).unwrap();
+    map[24] &= !0b1001;
+    fs::write(path.with_extension("map"), map).unwrap();
+    let file = SparseFile::open_untouched(&path).unwrap();
+    assert!(!file.fill_run(0, &bytes(4, 4096)).unwrap());
+    assert!(!file.fill_run(3, &bytes(4, 2 * 4096)).unwrap());
+    assert_eq!((file.state(0), file.state(3)), (State::Absent, State::Absent));
+    assert!(file.fill_run(2, &bytes(5, 3 * 4096)).unwrap());
+    assert_eq!(file.run_state(2..5), State::Present);
+    assert!(fs::read(file.path()).unwrap() == all);
+}
+
+#[test]
 fn a_run_outside_of_the_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = SparseFile::create(&folder.path().join("x"), 5000, BLOCK).unwrap();

@@ -12,7 +12,10 @@ use crate::error::SparseError;
 pub(super) enum Handles {
     Closed,
     Open(Arc<Files>),
-    Deleted,
+    Deleted {
+        /// Whether nothing of it stands under its names any more: what does is another's.
+        removed: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -37,11 +40,17 @@ impl SparseFile {
         matches!(*lock(&self.handles), Handles::Open(_))
     }
 
+    /// Whether the file was deleted, or never had a place: its successor may stand there.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        matches!(*lock(&self.handles), Handles::Deleted { .. })
+    }
+
     pub(super) fn files(&self) -> Result<Arc<Files>, SparseError> {
         let mut handles = lock(&self.handles);
         match &*handles {
             Handles::Open(files) => Ok(Arc::clone(files)),
-            Handles::Deleted => Err(SparseError::Deleted { path: self.data_path.clone() }),
+            Handles::Deleted { .. } => Err(SparseError::Deleted { path: self.data_path.clone() }),
             Handles::Closed => {
                 let files = Arc::new(self.open_files()?);
                 *handles = Handles::Open(Arc::clone(&files));

@@ -38,7 +38,8 @@ pub struct SparseFile {
 
 impl SparseFile {
     /// Makes `path`.data and `path`.map for `length` bytes in blocks of `block_size`, in place of
-    /// whatever stood there. The folder must exist.
+    /// whatever stood there: those files are unlinked, and who has one open keeps every byte of it.
+    /// The folder must exist.
     ///
     /// # Errors
     /// If the shape makes no sense, or the file system refuses.
@@ -49,11 +50,11 @@ impl SparseFile {
         // A map without its data is a leftover, data without a map too: so the old map goes first
         // and the new one comes last.
         remove(&map_path)?;
+        remove(&data_path)?;
         let data = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&data_path)
             .map_err(SparseError::io("create", &data_path))?;
@@ -72,16 +73,30 @@ impl SparseFile {
     /// # Errors
     /// If the map cannot be read or is none, or there is no data file.
     pub fn open(path: &Path) -> Result<Self, SparseError> {
+        let (file, on_disk) = Self::read(path)?;
+        // Less than a block may be the file system's own rounding.
+        if on_disk > file.held() + u64::from(file.shape.block_size) {
+            file.punch_absent();
+        }
+        Ok(file)
+    }
+
+    /// As [`Self::open`], but changes no byte of the data file, for somebody may read it by other
+    /// ways: what lies in other blocks stays.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_untouched(path: &Path) -> Result<Self, SparseError> {
+        Self::read(path).map(|(file, _)| file)
+    }
+
+    /// What an earlier run left, and how many bytes its data takes on the disk.
+    fn read(path: &Path) -> Result<(Self, u64), SparseError> {
         let (data_path, map_path) = paths(path);
         let (map, shape) = Map::read(&map_path)?;
         let recorded = map.blocks(shape);
         let meta = fs::metadata(&data_path).map_err(SparseError::io("stat", &data_path))?;
-        let file = Self::new(data_path, map_path, shape, map, recorded);
-        // Less than a block may be the file system's own rounding.
-        if meta.blocks() * 512 > file.held() + u64::from(shape.block_size) {
-            file.punch_absent();
-        }
-        Ok(file)
+        Ok((Self::new(data_path, map_path, shape, map, recorded), meta.blocks() * 512))
     }
 
     /// A file that has no place on any disk: none of its blocks is ever there, and whoever writes
@@ -95,7 +110,7 @@ impl SparseFile {
         let (data_path, map_path) = paths(path);
         let nothing = FixedBitSet::with_capacity(shape.blocks as usize);
         let file = Self::new(data_path, map_path, shape, Map::empty(shape), nothing);
-        *lock(&file.handles) = Handles::Deleted;
+        *lock(&file.handles) = Handles::Deleted { removed: true };
         lock(&file.blocks).delete();
         Ok(file)
     }
@@ -135,18 +150,24 @@ impl SparseFile {
     }
 
     /// Removes both files, the map first. All blocks are then absent, nothing can be written any
-    /// more, and who still has [`Self::data`] can go on reading it.
+    /// more, and who still has [`Self::data`] can go on reading it. Once that is done it does nothing:
+    /// another file may stand there.
     ///
     /// # Errors
     /// If the file system refuses. Files that are gone already are no error.
     pub fn delete(&self) -> Result<(), SparseError> {
+        let mut handles = lock(&self.handles);
+        if matches!(*handles, Handles::Deleted { removed: true }) {
+            return Ok(());
+        }
         // From here on no path is opened again: a new file may soon stand there.
-        *lock(&self.handles) = Handles::Deleted;
+        *handles = Handles::Deleted { removed: false };
         lock(&self.blocks).delete();
         remove(&self.map_path)?;
         step("map unlinked");
         remove(&self.data_path)?;
         step("data unlinked");
+        *handles = Handles::Deleted { removed: true };
         Ok(())
     }
 }

@@ -5,9 +5,12 @@
 //! and cleared before they go. A crash between may leave some of a run's bits set; who asks for the
 //! run is then told that it is not all there.
 
+use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::PoisonError;
+
+use rustix::fs::SeekFrom;
 
 use super::handles::Files;
 use super::{SparseFile, lock};
@@ -63,13 +66,7 @@ impl SparseFile {
     /// # Errors
     /// If the bytes do not fit, or the disk refuses; the blocks are then absent.
     pub fn write_run(&self, first: u32, bytes: &[u8]) -> Result<bool, SparseError> {
-        let offset = u64::from(first) * u64::from(self.shape.block_size);
-        let blocks = self.blocks_of(offset, bytes.len() as u64);
-        let blocks = blocks.ok_or_else(|| SparseError::NoSuchBlock {
-            path: self.data_path.clone(),
-            block: first,
-            bytes: bytes.len(),
-        })?;
+        let (offset, blocks) = self.place_of(first, bytes)?;
         let files = self.files_to_write()?;
         let claim = self.claim_run(blocks);
         if self.run_state(claim.blocks.clone()) == State::Present {
@@ -81,6 +78,36 @@ impl SparseFile {
         step("run written");
         self.record_run(&files, claim.blocks.clone(), true)?;
         step("bits set");
+        lock(&self.blocks).set_run(claim.blocks.clone(), State::Present);
+        Ok(true)
+    }
+
+    /// As [`Self::write_run`], for a file that somebody may read by other ways: no byte of it
+    /// changes. A hole is filled; bytes that lie there already, whether they are recorded or not,
+    /// are present from then on. Says whether either was so: otherwise other bytes lie there, and
+    /// stay as they are.
+    ///
+    /// # Errors
+    /// If the bytes do not fit, or the disk refuses; what was absent stays so.
+    pub fn fill_run(&self, first: u32, bytes: &[u8]) -> Result<bool, SparseError> {
+        let (offset, blocks) = self.place_of(first, bytes)?;
+        let files = self.files_to_write()?;
+        let claim = self.claim_run(blocks);
+        let read = SparseError::io("read", &self.data_path);
+        if is_hole(&files.data, offset, bytes.len()).map_err(read)? {
+            let written = files.data.write_all_at(bytes, offset);
+            written.map_err(SparseError::io("write", &self.data_path))?;
+            step("hole filled");
+        } else {
+            let mut there = vec![0; bytes.len()];
+            let read = files.data.read_exact_at(&mut there, offset);
+            read.map_err(SparseError::io("read", &self.data_path))?;
+            if there != bytes {
+                return Ok(false);
+            }
+        }
+        self.record_run(&files, claim.blocks.clone(), true)?;
+        step("bits of a filled hole set");
         lock(&self.blocks).set_run(claim.blocks.clone(), State::Present);
         Ok(true)
     }
@@ -138,6 +165,18 @@ impl SparseFile {
         }
     }
 
+    /// Where bytes go from the beginning of block `first` on, and which blocks they touch.
+    fn place_of(&self, first: u32, bytes: &[u8]) -> Result<(u64, Range<u32>), SparseError> {
+        let offset = u64::from(first) * u64::from(self.shape.block_size);
+        let blocks = self.blocks_of(offset, bytes.len() as u64);
+        let blocks = blocks.ok_or_else(|| SparseError::NoSuchBlock {
+            path: self.data_path.clone(),
+            block: first,
+            bytes: bytes.len(),
+        })?;
+        Ok((offset, blocks))
+    }
+
     /// No bit is set for the run, and nothing of it is on the disk.
     fn forget(&self, claim: &RunClaim<'_>, files: &Files) -> Result<(), SparseError> {
         let blocks = claim.blocks.clone();
@@ -168,5 +207,16 @@ impl SparseFile {
         }
         drop(states);
         RunClaim { file: self, blocks }
+    }
+}
+
+/// Whether nothing was ever written to these bytes. A file system without holes has none.
+fn is_hole(data: &File, offset: u64, length: usize) -> std::io::Result<bool> {
+    match rustix::fs::seek(data, SeekFrom::Data(offset)) {
+        Ok(next) => Ok(next >= offset.saturating_add(length as u64)),
+        // There is no data behind the offset.
+        Err(rustix::io::Errno::NXIO) => Ok(true),
+        Err(rustix::io::Errno::INVAL) => Ok(false),
+        Err(errno) => Err(errno.into()),
     }
 }
