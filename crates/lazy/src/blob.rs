@@ -2,6 +2,11 @@
 //! fetching what.
 
 mod joined;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -58,18 +63,32 @@ impl CachedBlob {
     /// that cannot be read has nothing.
     #[must_use]
     pub fn read(&self, part: &Part, into: &mut [u8]) -> bool {
-        if into.len() != part.within.len() || !lock(&self.ledger).knows(&part.chunk) {
+        if into.len() != part.within.len() {
             return false;
         }
         let at = part.chunk.uncompressed_offset.saturating_add(part.within.start as u64);
-        match self.file.read_at(at, into) {
-            Ok(there) => {
-                self.touch(&part.chunk);
-                there
+        let read = self.while_known(&part.chunk, || self.file.read_at(at, into));
+        read.map_err(|error| self.refused(&error, "read")).unwrap_or(false)
+    }
+
+    /// Has `read` read bytes of a chunk that was verified since the start; false if it was not, or
+    /// they went meanwhile.
+    ///
+    /// What is known may go at any time, and another image's chunk come in its place. So the drops
+    /// are counted from before the ledger is asked until after the bytes were read.
+    fn while_known(
+        &self,
+        chunk: &ChunkInfo,
+        mut read: impl FnMut() -> Result<bool, SparseError>,
+    ) -> Result<bool, SparseError> {
+        loop {
+            let drops = self.file.drops();
+            if !lock(&self.ledger).knows(chunk) || !read()? {
+                return Ok(false);
             }
-            Err(error) => {
-                self.refused(&error, "read");
-                false
+            if self.file.drops() == drops {
+                self.touch(chunk);
+                return Ok(true);
             }
         }
     }
@@ -252,11 +271,14 @@ impl CachedBlob {
 
     /// Drops blocks whose bytes are not what they should be.
     fn discard(&self, run: std::ops::Range<u32>) {
-        if lock(&self.users).ever() {
+        // Held until they are gone: nobody makes it a device meanwhile.
+        let users = lock(&self.users);
+        if users.ever() {
             self.give_up();
         } else if let Err(error) = self.file.drop_run(run) {
             self.refused(&error, "drop from");
         }
+        drop(users);
     }
 
     fn is_present(&self, chunk: &ChunkInfo) -> bool {
