@@ -1,6 +1,7 @@
 //! A bootstrap and its blobs: files that can be read.
 
 mod batches;
+mod recorded;
 mod rights;
 mod whole;
 

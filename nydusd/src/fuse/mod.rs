@@ -7,7 +7,9 @@
 //!
 //! - [`numbers`]: the kernel's numbers and the image's;
 //! - [`attributes`]: what `stat` says;
-//! - [`readers`]: the threads that wait, and the buffers of reads;
+//! - [`readers`]: the threads that wait;
+//! - [`buffers`]: room for the bytes of reads;
+//! - `turns`: whose read has the next of them;
 //! - [`copies`]: large files that the kernel reads itself;
 //! - `read`: a read, answered from here or by one of them;
 //! - [`traffic`]: what was read, in numbers;
@@ -18,6 +20,7 @@
 use std::time::Duration;
 
 pub mod attributes;
+pub mod buffers;
 pub mod copies;
 pub(crate) mod detached;
 pub mod numbers;
@@ -26,6 +29,7 @@ pub mod readers;
 pub mod session;
 pub mod traffic;
 pub mod tree;
+mod turns;
 
 pub(crate) use read::answer_read;
 

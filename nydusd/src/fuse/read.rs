@@ -1,4 +1,5 @@
-//! A read: answered from here, or in a thread that may wait.
+//! A read: answered from here, or in a thread that may wait. What an earlier run has left on the disk
+//! has only to be checked: that does not queue behind what waits for the network.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use image::causes;
 use lazy::{LazyImage, Of, ReadError, Urgency, Want};
 use sys::Mapping;
 
+use super::buffers::Buffer;
 use super::readers::Readers;
 use super::traffic::Reading;
 
@@ -24,16 +26,47 @@ pub(crate) fn answer_read(
     match image.read_here(&of, offset, &mut buffer) {
         Ok(true) => answered(reading, reply, Ok(&buffer)),
         Ok(false) => {
-            let image = Arc::clone(image);
-            let reading = reading.wait(number(&of));
+            let (image, reading) = (Arc::clone(image), reading.wait(number(&of)));
             // The reader waits from now on, and not from when there is a thread for it.
             let want = Want::within(readers.limit(), Urgency::Blocked);
-            readers.spawn(move || {
-                let read = image.read(&of, offset, &mut buffer, &want);
-                answered(reading, reply, read.as_ref().map(|()| &*buffer));
-            });
+            let recorded = image.is_recorded(&of, offset, length);
+            let blocked = Blocked { image, of, offset, buffer, want, reading, reply };
+            if recorded {
+                let others = readers.clone();
+                readers.spawn_at_disk(move || blocked.look(&others));
+            } else {
+                readers.spawn(move || blocked.wait());
+            }
         }
         Err(error) => answered(reading, reply, Err(&error)),
+    }
+}
+
+/// A read that cannot be answered at once.
+struct Blocked {
+    image: Arc<LazyImage<Mapping>>,
+    of: Of,
+    offset: u64,
+    buffer: Buffer,
+    want: Want,
+    reading: Reading,
+    reply: ReplyData,
+}
+
+impl Blocked {
+    /// Answers it from the disk; if something is wrong there, by one of `readers` that may wait.
+    fn look(mut self, readers: &Readers) {
+        match self.image.read_recorded(&self.of, self.offset, &mut self.buffer) {
+            Ok(true) => answered(self.reading, self.reply, Ok(&self.buffer)),
+            Ok(false) => readers.spawn(move || self.wait()),
+            Err(error) => answered(self.reading, self.reply, Err(&error)),
+        }
+    }
+
+    /// Waits for what must be fetched.
+    fn wait(mut self) {
+        let read = self.image.read(&self.of, self.offset, &mut self.buffer, &self.want);
+        answered(self.reading, self.reply, read.as_ref().map(|()| &*self.buffer));
     }
 }
 

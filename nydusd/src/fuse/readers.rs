@@ -1,20 +1,22 @@
 //! The threads in which reads wait for chunks, and the buffers of reads. All mounts of a process
-//! share them.
+//! share them, by turns.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::buffers::{Buffer, Buffers};
 use super::traffic::Traffic;
+use super::turns::{Lane, Turns};
 use crate::lock::lock;
 
 /// What a thread does.
 type Job = Box<dyn FnOnce() + Send>;
 
-/// So many reads may wait for chunks at one time.
-pub const WAITING: usize = 64;
+/// So many reads may wait for others at one time; those of one mount, half as many.
+pub const WAITING: usize = 128;
 
 /// A thread that has had nothing to do for so long ends.
 const IDLE: Duration = Duration::from_secs(5);
@@ -24,42 +26,49 @@ const IDLE: Duration = Duration::from_secs(5);
 pub struct Readers {
     shared: Arc<Shared>,
     traffic: Arc<Traffic>,
+    /// Whose reads they are.
+    mount: u64,
 }
 
 struct Shared {
-    most: usize,
+    mounts: AtomicU64,
     limit: Duration,
     state: Mutex<State>,
     wake: Condvar,
-    buffers: Mutex<Vec<Vec<u8>>>,
+    buffers: Buffers,
 }
 
-#[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    turns: Turns<Job>,
+    /// What has begun and has no thread yet: idle ones are to take it.
+    handed: VecDeque<(Lane, Job)>,
     threads: usize,
     idle: usize,
 }
 
 impl Readers {
-    /// At most `most` threads, of which there is none yet. A read waits for at most `limit`.
+    /// None yet. Of reads that wait for others, at most `most` do so at one time, or one of each
+    /// mount if that is more. A read waits for at most `limit`.
     #[must_use]
     pub fn new(most: usize, limit: Duration) -> Self {
+        let turns = Turns::new(most.max(1));
+        let state = State { turns, handed: VecDeque::new(), threads: 0, idle: 0 };
         let shared = Shared {
-            most: most.max(1),
+            mounts: AtomicU64::new(1),
             limit,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             wake: Condvar::new(),
-            buffers: Mutex::default(),
+            buffers: Buffers::default(),
         };
-        Self { shared: Arc::new(shared), traffic: Arc::default() }
+        Self { shared: Arc::new(shared), traffic: Arc::default(), mount: 0 }
     }
 
     /// The same threads and buffers for another mount, whose reads are counted apart.
     #[must_use]
     pub fn for_a_mount(&self) -> Self {
         let traffic = Arc::new(Traffic::of(self.traffic.tally()));
-        Self { shared: Arc::clone(&self.shared), traffic }
+        let mount = self.shared.mounts.fetch_add(1, Ordering::Relaxed);
+        Self { shared: Arc::clone(&self.shared), traffic, mount }
     }
 
     /// What was read.
@@ -77,62 +86,109 @@ impl Readers {
     /// Whether anybody waits for chunks now.
     #[must_use]
     pub fn wait_for_chunks(&self) -> bool {
-        let state = lock(&self.shared.state);
-        !state.jobs.is_empty() || state.threads > state.idle
+        !lock(&self.shared.state).turns.is_idle()
     }
 
-    /// Does `job` in another thread, as soon as one is free.
+    /// Does `job`, which may wait for others, in another thread, when it is this mount's turn.
     pub fn spawn(&self, job: impl FnOnce() + Send + 'static) {
-        let mut state = lock(&self.shared.state);
-        state.jobs.push_back(Box::new(job));
-        if state.jobs.len() <= state.idle {
-            self.shared.wake.notify_one();
-        } else if state.threads < self.shared.most {
-            state.threads = state.threads.saturating_add(1);
-            drop(state);
-            self.start();
-        }
+        self.push(Lane::Mount(self.mount), Box::new(job));
     }
 
-    fn start(&self) {
-        let shared = Arc::clone(&self.shared);
-        let thread = std::thread::Builder::new().name("reader".to_owned());
-        if let Err(error) = thread.spawn(move || shared.work()) {
-            let mut state = lock(&self.shared.state);
-            state.threads = state.threads.saturating_sub(1);
-            // With no thread at all nobody would ever come to the job.
-            let job = if state.threads == 0 { state.jobs.pop_front() } else { None };
-            drop(state);
-            tracing::warn!(%error, "there is no thread for a read");
-            if let Some(job) = job {
-                job();
-            }
-        }
+    /// Does `job`, which waits for nothing but the disk, in another thread, as soon as one is free.
+    pub fn spawn_at_disk(&self, job: impl FnOnce() + Send + 'static) {
+        self.push(Lane::Disk, Box::new(job));
+    }
+
+    fn push(&self, lane: Lane, job: Job) {
+        let mut state = lock(&self.shared.state);
+        state.turns.push(lane, job);
+        Shared::begin(&self.shared, state);
     }
 
     /// A buffer of so many bytes, whatever they are.
     #[must_use]
     pub fn buffer(&self, length: usize) -> Buffer {
-        let mut bytes = lock(&self.shared.buffers).pop().unwrap_or_default();
-        bytes.resize(length, 0);
-        Buffer { bytes, readers: self.clone() }
+        self.shared.buffers.take(length)
     }
 }
 
 impl Shared {
-    fn work(&self) {
-        let _here = Leaving(self);
-        loop {
-            let Some(job) = self.next() else { return };
-            job();
+    /// Has all jobs done that may begin: by idle threads, or new ones.
+    fn begin(this: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let mut new = Vec::new();
+        while let Some(job) = state.turns.next() {
+            if state.idle > state.handed.len() {
+                state.handed.push_back(job);
+                this.wake.notify_one();
+            } else {
+                state.threads = state.threads.saturating_add(1);
+                new.push(job);
+            }
+        }
+        drop(state);
+        new.into_iter().for_each(|job| Self::start(this, job));
+    }
+
+    fn start(this: &Arc<Self>, job: (Lane, Job)) {
+        // It comes back if there is no thread for it.
+        let (shared, place) = (Arc::clone(this), Arc::new(Mutex::new(Some(job))));
+        let taken = Arc::clone(&place);
+        let thread = std::thread::Builder::new().name("reader".to_owned());
+        let started = thread.spawn(move || {
+            let job = lock(&taken).take();
+            shared.work(job);
+        });
+        if let Err(error) = started {
+            tracing::warn!(%error, "there is no thread for a read");
+            let job = lock(&place).take();
+            this.without_a_thread(job);
         }
     }
 
-    /// The next job, as soon as there is one; `None` if there was none for long.
-    fn next(&self) -> Option<Job> {
+    /// Leaves a job to the threads that there are. With none at all nobody would ever come to it.
+    fn without_a_thread(&self, job: Option<(Lane, Job)>) {
         let mut state = lock(&self.state);
+        state.threads = state.threads.saturating_sub(1);
+        if state.threads > 0 {
+            state.handed.extend(job);
+            self.wake.notify_one();
+            return;
+        }
+        let mut next = job;
+        while let Some((lane, job)) = next {
+            drop(state);
+            job();
+            state = lock(&self.state);
+            state.turns.done(lane);
+            next = state.turns.next();
+        }
+    }
+
+    /// Does this job and those that come, until none has come for long.
+    fn work(self: Arc<Self>, first: Option<(Lane, Job)>) {
+        let mut leaving = Leaving { shared: self, lane: None };
+        let mut next = first;
+        while let Some((lane, job)) = next {
+            leaving.lane = Some(lane);
+            job();
+            next = leaving.shared.next(leaving.lane.take());
+        }
+    }
+
+    /// The next job after one of `lane` is done, as soon as there is one; `None` if there was none
+    /// for long.
+    fn next(self: &Arc<Self>, done: Option<Lane>) -> Option<(Lane, Job)> {
+        let mut state = lock(&self.state);
+        if let Some(lane) = done {
+            state.turns.done(lane);
+        }
+        let next = state.handed.pop_front().or_else(|| state.turns.next());
+        if next.is_some() {
+            Self::begin(self, state);
+            return next;
+        }
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some(job) = state.handed.pop_front() {
                 return Some(job);
             }
             state.idle = state.idle.saturating_add(1);
@@ -140,59 +196,33 @@ impl Shared {
             let timeout;
             (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             state.idle = state.idle.saturating_sub(1);
-            if timeout.timed_out() && state.jobs.is_empty() {
+            if timeout.timed_out() && state.handed.is_empty() {
                 return None;
             }
         }
     }
 }
 
-/// Counts a thread that ends, however it ends.
-struct Leaving<'a>(&'a Shared);
+/// Counts a thread that ends, however it ends, and the job at which it did.
+struct Leaving {
+    shared: Arc<Shared>,
+    lane: Option<Lane>,
+}
 
-impl Drop for Leaving<'_> {
+impl Drop for Leaving {
     fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.shared.state);
         state.threads = state.threads.saturating_sub(1);
+        if let Some(lane) = self.lane {
+            state.turns.done(lane);
+            Shared::begin(&self.shared, state);
+        }
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Readers").field("most", &self.most).finish_non_exhaustive()
-    }
-}
-
-/// Room for the bytes of one read; it is used again.
-#[derive(Debug)]
-pub struct Buffer {
-    bytes: Vec<u8>,
-    readers: Readers,
-}
-
-/// So many buffers are kept that nobody uses.
-const SPARE: usize = 4;
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        let mut buffers = lock(&self.readers.shared.buffers);
-        if buffers.len() < SPARE {
-            buffers.push(std::mem::take(&mut self.bytes));
-        }
-    }
-}
-
-impl Deref for Buffer {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        f.debug_struct("Readers").field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 
@@ -204,7 +234,8 @@ mod tests {
 
     #[test]
     fn jobs_run_side_by_side_and_none_is_left_behind() {
-        let readers = Readers::new(3, IDLE);
+        // One mount may hold half of them.
+        let readers = Readers::new(6, IDLE);
         let (send, receive) = channel();
         let gate = Arc::new(std::sync::Barrier::new(3));
         // Three that need each other, then many more than there are threads.
@@ -237,13 +268,5 @@ mod tests {
             }
         }
         panic!("no thread came back");
-    }
-
-    #[test]
-    fn buffers_are_as_long_as_asked() {
-        let readers = Readers::new(1, IDLE);
-        assert_eq!(readers.buffer(100).len(), 100);
-        assert_eq!(readers.buffer(7).len(), 7);
-        assert_eq!(readers.buffer(0).len(), 0);
     }
 }

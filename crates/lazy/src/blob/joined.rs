@@ -72,6 +72,18 @@ impl CachedBlob {
         Some(Claim { blob: self, chunk: *chunk, pilot })
     }
 
+    /// A chunk that an earlier run has recorded, if it is right. Waits for nobody but who checks it
+    /// already.
+    pub fn recover(&self, chunk: &ChunkInfo, digester: Digester) -> Option<VerifiedChunk> {
+        let key = self.key_of(chunk);
+        let Some(pilot) = self.flights.claim(&key, lost(chunk)) else {
+            return self.flights.wait_for(&key, PATIENCE)?.ok();
+        };
+        let there = self.known_or_recorded(chunk, digester)?;
+        pilot.land(Ok(there.clone()));
+        Some(there)
+    }
+
     /// Counts and keeps what was fetched.
     fn take(&self, fetched: &VerifiedChunk) {
         let bytes = u64::from(fetched.info().uncompressed_size);
