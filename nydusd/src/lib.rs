@@ -20,13 +20,14 @@
 //! - [`socket`]: how both are asked;
 //! - [`background`]: a mount that stays when its command returns; [`log_file`]: what it says from
 //!   then on;
-//! - [`cli`]: the commands; [`version`].
+//! - [`cli`]: the commands; [`config`]: the file beneath their options; [`version`].
 
 #![forbid(unsafe_code)]
 
 pub mod api;
 pub mod background;
 pub mod cli;
+pub mod config;
 pub mod door;
 pub mod driver;
 pub mod erofs;

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use nydusd::cli::Args;
-
 fn main() -> ExitCode {
-    Args::read().run()
+    nydusd::cli::run()
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::file::FileArgs;
 use crate::api;
 
 /// List what is mounted, and how much of it was fetched
@@ -13,6 +14,8 @@ pub(super) struct Ls {
     /// The chunk cache whose process is asked
     #[arg(long, value_name = "DIR", env = "MEGANEURA_CACHE_DIR", default_value = super::mount::CACHE)]
     cache_dir: PathBuf,
+    #[command(flatten)]
+    _file: FileArgs,
     /// One JSON object a line
     #[arg(long)]
     json: bool,

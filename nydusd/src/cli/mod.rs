@@ -2,7 +2,9 @@
 
 mod chunks;
 mod claim;
+mod file;
 mod fuse;
+mod logging;
 mod ls;
 mod mount;
 mod outcome;
@@ -14,7 +16,7 @@ mod umount;
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Mounts chunked images (Nydus RAFS v6) before they have arrived: files are fetched, verified and
 /// kept as they are read.
@@ -45,34 +47,45 @@ enum Command {
     Fuse(Box<fuse::Fuse>),
 }
 
-impl Args {
-    /// Reads the arguments of this process. Without a command, options are those of `fuse`: so it
-    /// was in the days of the first snapshotters.
-    #[must_use]
-    pub fn read() -> Self {
-        let mut arguments: Vec<OsString> = std::env::args_os().collect();
-        if is_fuse(arguments.get(1)) {
-            arguments.insert(1, "fuse".into());
-        }
-        Self::parse_from(arguments)
+/// Does what this process was started for.
+#[must_use]
+pub fn run() -> ExitCode {
+    match done() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => outcome::failed(&error),
     }
+}
 
-    /// Does it.
-    #[must_use]
-    pub fn run(self) -> ExitCode {
-        let done = match self.command {
-            Command::Mount(command) => command.run(),
-            Command::Serve(command) => command.run(),
-            Command::Umount(command) => command.run(),
-            Command::Ls(command) => command.run(),
-            Command::Stats(command) => command.run(),
-            Command::Fuse(command) => command.run(),
-        };
-        match done {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => outcome::failed(&error),
-        }
+fn done() -> anyhow::Result<()> {
+    let matches = read()?;
+    if let Some(answer) = file::answer(&matches)? {
+        print!("{answer}");
+        return Ok(());
     }
+    match Args::from_arg_matches(&matches)?.command {
+        Command::Mount(command) => command.run(),
+        Command::Serve(command) => command.run(),
+        Command::Umount(command) => command.run(),
+        Command::Ls(command) => command.run(),
+        Command::Stats(command) => command.run(),
+        Command::Fuse(command) => command.run(),
+    }
+}
+
+/// Reads the arguments of this process. Without a command, options are those of `fuse`: so it was in
+/// the days of the first snapshotters.
+fn read() -> anyhow::Result<ArgMatches> {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    if is_fuse(arguments.get(1)) {
+        arguments.insert(1, "fuse".into());
+    }
+    // Once to see which file is named, and once over what it says. Help, and what is wrong with the
+    // command line, come the second time; a file that is wrong keeps neither back.
+    let config = match Args::command().try_get_matches_from(&arguments) {
+        Ok(given) => file::read(&given)?,
+        Err(_) => telemetry::config::load_file("nydusd", None).unwrap_or_default(),
+    };
+    Ok(file::beneath(Args::command(), &config)?.get_matches_from(arguments))
 }
 
 /// Whether the first argument is an option that only `fuse` has.

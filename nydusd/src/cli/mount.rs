@@ -6,10 +6,12 @@ use anyhow::{Context, bail};
 use clap::Args;
 use image::oci::Platform;
 use image::store::Access;
-use telemetry::logs::{self, LogConfig};
+use telemetry::logs;
 
 use super::chunks::ChunkArgs;
 use super::claim::claim;
+use super::file::FileArgs;
+use super::logging::LogArgs;
 use super::prefetch::PrefetchArgs;
 use crate::node::{Node, Order};
 use crate::{api, background, serve};
@@ -49,11 +51,15 @@ pub(super) struct Mount {
     #[arg(short, long)]
     foreground: bool,
     #[command(flatten)]
+    _file: FileArgs,
+    #[command(flatten)]
     chunks: ChunkArgs,
     #[command(flatten)]
     prefetch: PrefetchArgs,
     #[command(flatten)]
     access: Access,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 impl Mount {
@@ -74,8 +80,7 @@ impl Mount {
 
     /// Serves the mount, and others that this process is asked for.
     fn serve(&self, order: &Order) -> anyhow::Result<()> {
-        // The library says at `info` and `warn` what we say ourselves, or need not say.
-        logs::init(&LogConfig { level: "info,fuser=error".to_owned(), ..LogConfig::default() })?;
+        logs::init(&self.log.config())?;
         if background::stays() {
             background::detach();
         }

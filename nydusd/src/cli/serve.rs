@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use telemetry::logs::{self, LogConfig};
+use telemetry::logs;
 
 use super::chunks::SupplyArgs;
 use super::claim::claim;
+use super::file::FileArgs;
+use super::logging::LogArgs;
 use crate::node::Node;
 use crate::serve;
 
@@ -30,11 +32,21 @@ pub(super) struct Serve {
     metrics: Option<SocketAddr>,
     #[command(flatten)]
     supply: SupplyArgs,
+    #[command(flatten)]
+    _file: FileArgs,
+    /// Check the configuration and exit
+    #[arg(long = "check-config", id = "check_config")]
+    _check_config: bool,
+    /// Print the configuration as it is understood and exit
+    #[arg(long = "print-config", id = "print_config")]
+    _print_config: bool,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 impl Serve {
     pub(super) fn run(&self) -> anyhow::Result<()> {
-        logs::init(&LogConfig { level: "info,fuser=error".to_owned(), ..LogConfig::default() })?;
+        logs::init(&self.log.config())?;
         sys::keep_large_allocations_apart();
         let make = || Node::new(&self.cache_dir, &self.supply.supply());
         let node = claim(&self.cache_dir, make, || Ok(false))?;

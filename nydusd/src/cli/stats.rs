@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::file::FileArgs;
 use crate::{api, mounts};
 
 /// Say what became of a mount's reads and chunks
@@ -17,6 +18,8 @@ pub(super) struct Stats {
     /// The chunk cache whose process is asked
     #[arg(long, value_name = "DIR", env = "MEGANEURA_CACHE_DIR", default_value = super::mount::CACHE)]
     cache_dir: PathBuf,
+    #[command(flatten)]
+    _file: FileArgs,
     /// As JSON; times in microseconds
     #[arg(long)]
     json: bool,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 
+use super::file::FileArgs;
 use crate::records::Records;
 use crate::{api, mounts};
 
@@ -22,6 +23,8 @@ pub(super) struct Umount {
     /// The chunk cache whose process would bring back what is not mounted now
     #[arg(long, value_name = "DIR", env = "MEGANEURA_CACHE_DIR", default_value = super::mount::CACHE)]
     cache_dir: PathBuf,
+    #[command(flatten)]
+    _file: FileArgs,
 }
 
 impl Umount {

@@ -1,6 +1,6 @@
 //! Real mounts for tests, by the program itself.
 
-#![allow(dead_code, reason = "each test uses a part")]
+#![allow(dead_code, unused_imports, reason = "each test uses a part")]
 
 pub(crate) mod driven;
 pub(crate) mod reads;

@@ -45,10 +45,18 @@ impl<T: Default + Serialize + DeserializeOwned> Configuration for T {}
 
 /// Reads the configuration of `binary` from its defaults, its file and the environment.
 pub fn load<T: Configuration>(binary: &str, file: Option<&Path>) -> Result<T, ConfigError> {
+    resolve(find(binary, file)?.as_ref(), &env::of_process()?)
+}
+
+/// Reads the configuration of `binary` from its defaults and its file alone: for a program whose flags
+/// know the environment themselves.
+pub fn load_file<T: Configuration>(binary: &str, file: Option<&Path>) -> Result<T, ConfigError> {
+    resolve(find(binary, file)?.as_ref(), &[])
+}
+
+fn find(binary: &str, file: Option<&Path>) -> Result<Option<file::Source>, ConfigError> {
     let named = std::env::var_os(env::FILE).filter(|path| !path.is_empty());
-    let file = file.or_else(|| named.as_deref().map(Path::new));
-    let file = file::Source::find(binary, file)?;
-    resolve(file.as_ref(), &env::of_process()?)
+    file::Source::find(binary, file.or_else(|| named.as_deref().map(Path::new)))
 }
 
 /// The configuration as TOML, for `--print-config`. A [`Secret`](crate::secret::Secret) shows as
