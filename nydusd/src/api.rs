@@ -78,7 +78,10 @@ async fn answer(
             let done = tokio::task::spawn_blocking(move || {
                 let Some(_inside) = node.enter() else { return Ok(None) };
                 let order: Order = serde_json::from_slice(&body)?;
-                node.mount(&order).map(Some)
+                match node.mount(&order) {
+                    Err(_) if node.is_ending() => Ok(None),
+                    done => done.map(Some),
+                }
             });
             match done.await.map_err(anyhow::Error::from).and_then(|done| done) {
                 Ok(Some(())) => status(StatusCode::NO_CONTENT),

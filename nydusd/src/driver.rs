@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lazy::{Urgency, Want};
+use lazy::{LazyImage, Urgency, Want};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use sys::Mapping;
 
 use crate::erofs;
 use crate::fuse::copies::Space;
@@ -42,6 +43,14 @@ impl fmt::Display for Driver {
     }
 }
 
+/// Asks for what the mount of an image can use at once if it is ours to have: what is whole can be a
+/// device.
+pub fn prove(driver: Driver, image: &LazyImage<Mapping>) {
+    if driver != Driver::Fuse {
+        image.prove_kept(&Want::within(PROVE, Urgency::Blocked));
+    }
+}
+
 /// Mounts an image on the folder `at`, whose reads may wait in `readers`; `name` is what the list of mounts says it is.
 /// Says which way it was.
 ///
@@ -57,8 +66,6 @@ pub fn mount(
 ) -> io::Result<(Mounted, Driver)> {
     let Opened { image, bootstrap } = opened;
     if driver != Driver::Fuse {
-        // What is whole can be a device, if it is ours to have.
-        image.prove_kept(&Want::within(PROVE, Urgency::Blocked));
         match erofs::mount::mount(&image, readers, bootstrap.path(), at) {
             Err(error) if driver == Driver::Auto && is_unknown(&error) => {
                 tracing::info!(%error, "the kernel mounts no EROFS from files: FUSE it is");

@@ -2,6 +2,7 @@
 
 mod ending;
 mod mounting;
+mod noting;
 mod telling;
 
 use std::collections::BTreeMap;

@@ -5,8 +5,9 @@
 //!   CACHE/mounts/HASH.json    a mount; HASH is BLAKE3 over where it is
 //! ```
 //!
-//! A record stands before its mount does, and goes when somebody has unmounted it. Secrets are not in
-//! it: credentials are named by the file that they are in.
+//! A record stands before its mount does, and goes when somebody has unmounted it. While a mount is
+//! brought back, the record says so: whoever is killed in the midst of that is followed by one that
+//! does it again. Secrets are not in it: credentials are named by the file that they are in.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
@@ -42,6 +43,10 @@ pub struct Record {
     /// Whether a process served it when this was written. If not, it was taken away to be brought
     /// back.
     pub mounted: bool,
+    /// Whether a process has begun to mount it again, in this run of the machine: what was dead there
+    /// may be gone, and what follows not there yet.
+    #[serde(default)]
+    pub returning: bool,
     /// Whether it is to outlive its process and the machine's run: `nydusd serve` has it.
     pub lasting: bool,
 }
@@ -57,6 +62,7 @@ impl Record {
             manifest,
             boot: boot.to_owned(),
             mounted: true,
+            returning: false,
             lasting: false,
         }
     }
@@ -80,7 +86,7 @@ impl Record {
     pub fn fate(&self, boot: &str, listed: bool, serving: bool) -> Fate {
         match (self.mounted && self.boot == boot, self.lasting) {
             // Its process was killed. Its mount stays until somebody takes it away.
-            (true, _) if listed => Fate::Restore,
+            (true, _) if listed || self.returning => Fate::Restore,
             (true, _) => Fate::Forget,
             (false, true) if serving => Fate::Restore,
             (false, true) => Fate::Leave,
@@ -229,5 +235,8 @@ mod tests {
         let ended = Record { mounted: false, ..lasting };
         assert_eq!(ended.fate("this run", false, true), Fate::Restore);
         assert_eq!(ended.fate("this run", false, false), Fate::Leave);
+        let killed_again = Record { returning: true, ..killed };
+        assert_eq!(killed_again.fate("this run", false, false), Fate::Restore);
+        assert_eq!(killed_again.fate("next run", false, true), Fate::Forget, "as mount(8)");
     }
 }

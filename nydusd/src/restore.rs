@@ -44,6 +44,18 @@ impl Pending {
         pending.iter().map(told).collect()
     }
 
+    /// What is to be brought back to `at`.
+    pub(crate) fn of(&self, at: &Path) -> Option<Record> {
+        lock(&self.0).get(at).map(|(record, _)| record.clone())
+    }
+
+    /// The same mount is to be brought back by another record, if it still is.
+    pub(crate) fn replace(&self, record: Record) {
+        if let Some((there, _)) = lock(&self.0).get_mut(&record.at) {
+            *there = record;
+        }
+    }
+
     fn has(&self, at: &Path) -> bool {
         lock(&self.0).contains_key(at)
     }
@@ -107,8 +119,10 @@ impl Node {
 
     fn bring_one_back(&self, record: &Record) {
         let at = &record.at;
-        // Its end may have been asked for, or it may have been mounted anew, a moment ago.
-        if self.is_ending() || !self.pending().has(at) {
+        // The process does not end in the midst of it.
+        let Some(_inside) = self.enter() else { return };
+        // It may have been given up, or mounted anew, a moment ago.
+        if !self.pending().has(at) {
             return;
         }
         if self.fate(record) == Fate::Forget {
@@ -129,11 +143,6 @@ impl Node {
                 if self.pending().failed(at, &why) {
                     let at = at.display();
                     tracing::warn!(%at, error = why, "a mount cannot be brought back yet");
-                }
-                // What was there may have been taken away before it failed.
-                if record.lasting && self.fate(record) == Fate::Forget {
-                    self.pending().add(Record { mounted: false, ..record.clone() });
-                    self.pending().failed(at, &why);
                 }
             }
         }

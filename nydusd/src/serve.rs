@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api;
 use crate::log_file::LogFile;
 use crate::metrics;
-use crate::node::Node;
+use crate::node::{Node, Order};
 use crate::restore;
 use crate::socket;
 
@@ -37,13 +37,17 @@ pub fn serve(
     node: Node,
     folder: &Path,
     listen: Option<SocketAddr>,
+    first: Option<Order>,
     ready: impl FnOnce() -> anyhow::Result<Option<LogFile>>,
 ) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (node, path) = (Arc::new(node), api::socket(folder));
     let done = runtime.block_on(async {
-        let signals = Signals::new()?;
+        let mut signals = Signals::new()?;
+        if let Some(first) = first {
+            mount_first(&node, first, &mut signals).await?;
+        }
         let stop = CancellationToken::new();
         let (pages, health) = metrics::status(&node);
         if let Some(address) = listen {
@@ -54,12 +58,17 @@ pub fn serve(
         }
         let answering = api::serve(socket::listen(&path)?, Arc::clone(&node), pages, stop.clone());
         let answering = tokio::spawn(answering);
-        restore::restoring(&node, stop.clone()).await;
-        health.set(metrics::CONDITION, Ok(()));
-        if let Some(log) = ready()? {
-            tokio::spawn(log.kept_short());
+        let asked = tokio::select! {
+            () = restore::restoring(&node, stop.clone()) => false,
+            () = signals.come() => true,
+        };
+        if !asked {
+            health.set(metrics::CONDITION, Ok(()));
+            if let Some(log) = ready()? {
+                tokio::spawn(log.kept_short());
+            }
         }
-        until_done(&node, signals).await;
+        until_done(&node, signals, asked).await;
         stop.cancel();
         answering.await?;
         let _ = std::fs::remove_file(&path);
@@ -80,8 +89,18 @@ pub fn serve(
     }
 }
 
-/// Until nothing is mounted any more.
-async fn until_done(node: &Node, signals: Signals) {
+/// Mounts what the process was started for.
+async fn mount_first(node: &Arc<Node>, order: Order, signals: &mut Signals) -> anyhow::Result<()> {
+    let mounting = Arc::clone(node);
+    let mounting = tokio::task::spawn_blocking(move || mounting.mount(&order));
+    tokio::select! {
+        done = mounting => done?,
+        () = signals.come() => anyhow::bail!("asked to end before the image was mounted"),
+    }
+}
+
+/// Until nothing is mounted any more; with `asked`, it was asked to end already.
+async fn until_done(node: &Node, signals: Signals, asked: bool) {
     let stays = || usize::from(node.is_lasting() && !node.is_ending());
     // Who is let in meanwhile is waited for.
     let left = || match node.sweep().saturating_add(stays()) {
@@ -94,7 +113,12 @@ async fn until_done(node: &Node, signals: Signals) {
         }
         node.take_all_away();
     };
-    until_gone(left, end, signals, std::future::pending()).await;
+    let asked = async move {
+        if !asked {
+            std::future::pending::<()>().await;
+        }
+    };
+    until_gone(left, end, signals, asked).await;
 }
 
 /// The signals that ask a process to end, and one that does not: a terminal that goes away, or a
@@ -114,6 +138,14 @@ impl Signals {
             _hangup: signal(SignalKind::hangup())?,
         })
     }
+
+    /// Returns when one that asks has come.
+    async fn come(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Until `left` says that nothing is mounted any more, or those that are in use have had their time
@@ -121,15 +153,14 @@ impl Signals {
 pub(crate) async fn until_gone(
     left: impl Fn() -> usize,
     take_all_away: impl Fn(),
-    Signals { mut terminate, mut interrupt, _hangup }: Signals,
+    mut signals: Signals,
     end: impl Future<Output = ()>,
 ) {
     let (mut asked, mut end): (Option<Instant>, _) = (None, std::pin::pin!(end));
     while left() > 0 && asked.is_none_or(|at| at.elapsed() < GRACE) {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => continue,
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            () = signals.come() => {}
             () = end.as_mut(), if asked.is_none() => {}
         }
         if asked.replace(Instant::now()).is_none() {

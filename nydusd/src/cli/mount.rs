@@ -94,8 +94,7 @@ impl Mount {
             background::ready(&self.log()).context("nobody waits for the mount")?;
             return Ok(());
         };
-        node.mount(order)?;
-        serve::serve(node, &self.cache_dir, None, || {
+        serve::serve(node, &self.cache_dir, None, Some(order.clone()), || {
             let ready = || background::ready(&self.log()).context("nobody waits for the mount");
             background::stays().then(ready).transpose()
         })

@@ -51,7 +51,7 @@ impl Serve {
         let make = || Node::new(&self.cache_dir, &self.supply.supply());
         let node = claim(&self.cache_dir, make, || Ok(false))?;
         let node = node.context("another process has the cache")?.lasting();
-        serve::serve(node, &self.cache_dir, self.metrics, || {
+        serve::serve(node, &self.cache_dir, self.metrics, None, || {
             telemetry::lifecycle::ready();
             tracing::info!(cache = %self.cache_dir.display(), "ready");
             Ok(None)

@@ -35,6 +35,8 @@ impl Umount {
                 Err(_) if !is_mounted(folder) && self.forget(folder)? => {}
                 done => {
                     done.with_context(|| format!("{} cannot be unmounted", folder.display()))?;
+                    // Whoever was bringing it back may have been killed in the midst of that.
+                    self.forget(folder)?;
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use super::Node;
+use super::{Node, Served};
 use crate::lock::lock;
 use crate::mounts;
 use crate::records::Record;
@@ -31,31 +31,35 @@ impl Node {
     }
 
     /// Unmounts everything; what is in use goes when its last user does. What is to outlive the process
-    /// stays on record.
+    /// stays on record. Does it once; what is mounted from then on goes as it comes.
     pub fn take_all_away(&self) {
         self.sweep();
-        self.ending.store(true, Ordering::SeqCst);
-        for (at, served) in lock(&self.served).iter() {
-            // What somebody has unmounted already is only still in use.
-            let listed = mounts::at(at).is_ok_and(|there| there.is_some_and(|m| m.is_ours()));
-            match &served.record {
-                _ if !listed => {
-                    self.records.remove(at);
+        let served = lock(&self.served);
+        if self.ending.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        for (at, served) in served.iter() {
+            self.take_one_away(at, served);
+        }
+    }
+
+    pub(super) fn take_one_away(&self, at: &Path, served: &Served) {
+        // What somebody has unmounted already is only still in use.
+        let listed = mounts::at(at).map_or(true, |there| there.is_some_and(|m| m.is_ours()));
+        match &served.record {
+            Some(record) if listed && record.lasting => {
+                let record = Record { mounted: false, ..record.clone() };
+                if let Err(error) = self.records.put(&record) {
+                    tracing::warn!(%error, at = %at.display(), "it will not be brought back");
                 }
-                Some(record) if record.lasting => {
-                    let record = Record { mounted: false, ..record.clone() };
-                    if let Err(error) = self.records.put(&record) {
-                        tracing::warn!(%error, at = %at.display(), "it will not be brought back");
-                    }
-                }
-                Some(_) => {
-                    self.records.remove(at);
-                }
-                None => {}
             }
-            if let Err(error) = mounts::take_away(at, true) {
-                tracing::warn!(%error, at = %at.display(), "it cannot be unmounted");
+            Some(_) => {
+                self.records.remove(at);
             }
+            None => {}
+        }
+        if listed && let Err(error) = mounts::take_away(at, true) {
+            tracing::warn!(%error, at = %at.display(), "it cannot be unmounted");
         }
     }
 

@@ -4,20 +4,32 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use content::Digest;
 use image::local::BlobsAt;
 use image::store::Client;
 
+use super::noting::Noted;
 use super::{Node, Served};
 use crate::driver::{self, Driver};
 use crate::lock::lock;
 use crate::metadata::Metadata;
 use crate::mounts;
-use crate::open::{self, Found, Named};
+use crate::open::{self, Found, Named, Opened};
 use crate::orders::Order;
 use crate::places::resolved;
 use crate::prefetch::PrefetchOrder;
 use crate::prefetch::runner::Prefetch;
 use crate::records::Record;
+
+/// What is to be mounted, where, and how.
+#[derive(Debug)]
+struct Asked<'a> {
+    at: &'a Path,
+    driver: Driver,
+    /// What the image is called.
+    name: &'a str,
+    prefetch: &'a PrefetchOrder,
+}
 
 impl Node {
     /// Mounts what is ordered. Blocks until it is mounted.
@@ -41,23 +53,17 @@ impl Node {
     fn mount_recorded(&self, order: &Order, again: Option<&Record>) -> anyhow::Result<()> {
         let manifest = again.and_then(|record| record.manifest);
         let lasting = self.lasting || again.is_some_and(|record| record.lasting);
-        let mut written = None;
         let Order { at, driver, prefetch, .. } = order;
-        let done = self.mount_with(at, *driver, &order.image, prefetch, |at, metadata| {
+        let asked = Asked { at, driver: *driver, name: &order.image, prefetch };
+        self.mount_with(&asked, |at, metadata| {
             let blobs = order.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
             let platform = order.platform.as_deref().map(str::parse).transpose()?;
             let named = Named { name: order.image.clone(), blobs, platform, manifest };
             let found = open::find(&named, || self.client(order), metadata, &self.grants)?;
             let record = Record::new(at, order, found.manifest, self.records.boot());
             let record = Record { lasting, ..record };
-            self.records.put(&record).context("the mount cannot be recorded")?;
-            written = Some(record.clone());
-            Ok((found, Some(record)))
-        });
-        if let (Err(_), Some(record), None) = (&done, written, again) {
-            self.records.remove(&record.at);
-        }
-        done
+            Ok((found, Some(Noted { record, before: again.cloned() })))
+        })
     }
 
     /// Mounts on the folder `at` the image that `find` finds; `name` is what it is called. Blocks
@@ -73,61 +79,101 @@ impl Node {
         prefetch: &PrefetchOrder,
         find: impl FnOnce(&Metadata) -> anyhow::Result<Found>,
     ) -> anyhow::Result<()> {
-        self.mount_with(at, driver, name, prefetch, |_, metadata| Ok((find(metadata)?, None)))
+        let asked = Asked { at, driver, name, prefetch };
+        self.mount_with(&asked, |_, metadata| Ok((find(metadata)?, None)))
     }
 
     fn mount_with(
         &self,
-        at: &Path,
-        driver: Driver,
-        name: &str,
-        prefetch: &PrefetchOrder,
-        find: impl FnOnce(&Path, &Metadata) -> anyhow::Result<(Found, Option<Record>)>,
+        asked: &Asked<'_>,
+        find: impl FnOnce(&Path, &Metadata) -> anyhow::Result<(Found, Option<Noted>)>,
     ) -> anyhow::Result<()> {
-        let said = at.display();
-        let context = || format!("{said} cannot be mounted on");
-        let at = &resolved(at).with_context(context)?;
+        let context = || format!("{} cannot be mounted on", asked.at.display());
+        let at = &resolved(asked.at).with_context(context)?;
         let _alone = self.places.enter(at).with_context(context)?;
-        let there = |served: bool| -> anyhow::Result<()> {
-            match mounts::at(at)?.filter(mounts::Mount::is_ours) {
-                Some(mount) if served => {
-                    let image = lock(&self.served).get(at).map(|served| served.image.clone());
-                    let image = image.unwrap_or(mount.source);
-                    let remedy = format!("nydusd umount {said}");
-                    bail!("{said} is mounted on already: {image} (`{remedy}` takes it away)")
-                }
-                _ => Ok(()),
-            }
-        };
-        there(self.serves(at))?;
-        let (found, record) = find(at, &self.metadata)?;
-        // Who was killed is followed at once: an empty folder is worse than an error.
-        if !self.serves(at) {
-            mounts::clear(at, &self.folder).with_context(context)?;
+        if self.serves(at) {
+            self.is_free(at)?;
         }
-        there(true)?;
+        let (found, noted) = find(at, &self.metadata)?;
         let manifest = found.manifest;
         let opened = open::open(found, &self.daemon, &self.grants, Arc::clone(&self.cache))?;
+        driver::prove(asked.driver, &opened.image);
+        self.stays().with_context(context)?;
+        if let Some(noted) = &noted {
+            self.note_begin(noted).with_context(context)?;
+        }
+        let done = self.mount_opened(at, asked, opened, manifest, noted.as_ref());
+        if let (Err(_), Some(noted)) = (&done, &noted) {
+            self.note_failure(noted);
+        }
+        done.with_context(context)
+    }
+
+    /// Everything is at hand, and somebody else sees to it that no other mounts there.
+    fn mount_opened(
+        &self,
+        at: &Path,
+        asked: &Asked<'_>,
+        opened: Opened,
+        manifest: Option<Digest>,
+        noted: Option<&Noted>,
+    ) -> anyhow::Result<()> {
+        let Asked { driver, name, prefetch, .. } = *asked;
+        // Who was killed is followed at once: an empty folder is worse than an error.
+        if !self.serves(at) {
+            mounts::clear(at, &self.folder)?;
+        }
+        self.is_free(at)?;
         let (lazy, kept) = (Arc::clone(&opened.image), Arc::clone(&opened.bootstrap));
         let readers = self.readers.for_a_mount();
-        let mounted = driver::mount(driver, opened, &readers, &self.copies, at, name);
-        let (mounted, driver) = mounted.with_context(context)?;
+        let (mounted, driver) = driver::mount(driver, opened, &readers, &self.copies, at, name)?;
         tracing::info!(image = name, at = %at.display(), "mounted");
+        if let Some(noted) = noted {
+            self.note_end(noted);
+        }
         let prefetch = Prefetch::start(&lazy, &self.readers, prefetch);
-        let (image, traffic) = (name.to_owned(), Arc::clone(readers.traffic()));
         let served = Served {
-            image,
+            image: name.to_owned(),
             driver,
             manifest,
             mounted,
             lazy,
             _kept: kept,
-            traffic,
+            traffic: Arc::clone(readers.traffic()),
             _prefetch: prefetch,
-            record,
+            record: noted.map(|noted| noted.record.clone()),
         };
-        let before = lock(&self.served).insert(at.clone(), served);
-        lock(&self.leaving).extend(before);
+        self.enter_served(at, served)
+    }
+
+    /// # Errors
+    /// If one of ours stands at `at`.
+    fn is_free(&self, at: &Path) -> anyhow::Result<()> {
+        let Some(mount) = mounts::at(at)?.filter(mounts::Mount::is_ours) else { return Ok(()) };
+        let image = lock(&self.served).get(at).map(|served| served.image.clone());
+        let (image, at) = (image.unwrap_or(mount.source), at.display());
+        bail!("{at} is mounted on already: {image} (`nydusd umount {at}` takes it away)")
+    }
+
+    /// What was mounted is served from now on, unless the process has begun to end meanwhile.
+    fn enter_served(&self, at: &Path, new: Served) -> anyhow::Result<()> {
+        let mut served = lock(&self.served);
+        if let Some(before) = served.insert(at.to_owned(), new) {
+            lock(&self.leaving).push(before);
+        }
+        // Who takes all away has done so, or waits for the lock.
+        if let (true, Some(new)) = (self.is_ending(), served.get(at)) {
+            self.take_one_away(at, new);
+        }
+        self.stays()
+    }
+
+    /// # Errors
+    /// If this process is about to end.
+    fn stays(&self) -> anyhow::Result<()> {
+        if self.is_ending() {
+            bail!("this process was asked to end");
+        }
         Ok(())
     }
 

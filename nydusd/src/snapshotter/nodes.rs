@@ -1,6 +1,7 @@
 //! The chunk caches of one process, by the folder that configurations name: usually one.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use web::status::Status;
@@ -18,6 +19,8 @@ pub(super) struct Nodes {
     supply: Supply,
     mountpoint: PathBuf,
     open: Mutex<Vec<Open>>,
+    /// Set under the lock of `open`: nothing is opened from then on.
+    ending: AtomicBool,
 }
 
 /// One of them.
@@ -35,6 +38,7 @@ impl Nodes {
             supply: options.supply.clone(),
             mountpoint: options.mountpoint.clone(),
             open: Mutex::default(),
+            ending: AtomicBool::new(false),
         }
     }
 
@@ -43,6 +47,9 @@ impl Nodes {
         let mut open = lock(&self.open);
         if let Some(Open { node, .. }) = open.iter().find(|open| open.cache == cache) {
             return Ok(Arc::clone(node));
+        }
+        if self.ending.load(Ordering::SeqCst) {
+            anyhow::bail!("this process was asked to end");
         }
         let node = Arc::new(caches::take(cache, bootstrap, &self.supply)?);
         self.clear(&node)?;
@@ -75,7 +82,9 @@ impl Nodes {
 
     /// Unmounts everything; what is in use goes when its last user does.
     pub(super) fn take_all_away(&self) {
-        for open in lock(&self.open).iter() {
+        let open = lock(&self.open);
+        self.ending.store(true, Ordering::SeqCst);
+        for open in open.iter() {
             open.node.take_all_away();
         }
     }
