@@ -57,6 +57,42 @@ fn a_whole_blob_is_read_without_us_and_never_punched() {
 }
 
 #[test]
+fn a_mount_goes_on_keeping_when_a_damaged_file_was_given_up() {
+    if !can_mount() || !drivers().contains(&"erofs") {
+        return;
+    }
+    let mut node = Node::new("erofs");
+    let (tree, layout, again) = (node.path("tree"), node.path("layout"), node.path("again"));
+    directory(&tree);
+    packed(&tree, &layout);
+    fs::create_dir(&again).unwrap();
+    let right = |node: &Node| {
+        node.forget_pages();
+        assert_eq!(differences(&tree, &node.at(), Leave::default()), Vec::<String>::new());
+        node.ls_json()["held"].as_u64().unwrap()
+    };
+    node.mount(&layout, &[]);
+    let whole = right(&node);
+    // From here on the file may only go as a whole.
+    node.mount_too(&layout, &again);
+    done(nydusd(&["umount"]).arg(&again));
+    node.umount();
+    let mut blobs =
+        fs::read_dir(node.path("cache/blobs")).unwrap().map(|entry| entry.unwrap().path());
+    let data = blobs.find(|path| path.extension().is_some_and(|end| end == "data")).unwrap();
+    assert!(data.with_extension("device").exists(), "it has served as a device");
+    let file = File::options().write(true).open(&data).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.write_all_at(b"damaged", length / 2).unwrap();
+
+    node.mount(&layout, &[]);
+    right(&node);
+    assert_eq!(right(&node), whole, "what was fetched is not kept");
+    assert!(data.exists());
+    node.umount();
+}
+
+#[test]
 fn a_large_file_that_is_whole_is_read_without_us() {
     if !can_mount() {
         return;

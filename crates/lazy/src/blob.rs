@@ -10,6 +10,7 @@ mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use rafs::{ChunkInfo, Digester, VerifiedChunk};
 use sparse::{SparseError, SparseFile, State};
@@ -45,8 +46,16 @@ pub struct CachedBlob {
     flights: Flights<Key, Fetched>,
     /// Chunks that are prefetched.
     ahead: Flights<Key, Fetched>,
-    counts: Counts,
+    counts: Arc<Counts>,
+    /// Whether the file was given up. Held while that is done, and while its bytes are counted: the
+    /// account and the names are then the next one's.
+    gone: Mutex<bool>,
+    /// When to try for a file, if there is none.
+    again: Option<Instant>,
 }
+
+/// So long the chunks of a blob are not kept when the disk gives no file, before it is asked again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 impl CachedBlob {
     /// Over a cache file, whatever it holds, whose bytes count in `room`.
@@ -54,9 +63,17 @@ impl CachedBlob {
     pub fn new(key: BlobKey, file: SparseFile, room: Arc<Room>) -> Self {
         let used = Segment::all(key, file.blocks()).map(|_| AtomicU64::new(0)).collect();
         let users = Arc::new(Mutex::new(Users::of(file.path())));
-        let (ledger, counts) = (Mutex::default(), Counts::of_blob(room.counts()));
+        let (ledger, counts) = (Mutex::default(), Arc::new(Counts::of_blob(room.counts())));
         let (flights, ahead) = (Flights::new(), Flights::new());
-        Self { key, file, room, used, ledger, users, flights, ahead, counts }
+        let again = file.is_deleted().then(|| Instant::now().checked_add(AGAIN)).flatten();
+        let gone = Mutex::new(false);
+        Self { key, file, room, used, ledger, users, flights, ahead, counts, gone, again }
+    }
+
+    /// In the place of another, whose file was given up: what became of chunks is counted on.
+    #[must_use]
+    pub(crate) fn after(self, other: &Self) -> Self {
+        Self { counts: Arc::clone(&other.counts), ..self }
     }
 
     /// Reads a part of a chunk that was verified since the start; false if it is not here. A disk
@@ -164,21 +181,27 @@ impl CachedBlob {
         lock(&self.ledger).len()
     }
 
-    /// Whether the file was given up: the blob's next cache is another one.
+    /// Whether the blob's next cache is another one: the file was given up, or there was none.
     #[must_use]
     pub fn is_given_up(&self) -> bool {
-        matches!(self.file.data(), Err(SparseError::Deleted { .. }))
+        *lock(&self.gone) || self.again.is_some_and(|again| Instant::now() >= again)
     }
 
-    /// Removes the file; who has it open reads on.
+    /// Removes the file; who has it open reads on. Once is enough: what stands there later is
+    /// another's.
     pub(crate) fn give_up(&self) {
-        if let Err(error) = self.file.delete() {
-            self.refused(&error, "remove");
+        let mut gone = lock(&self.gone);
+        if std::mem::replace(&mut *gone, true) {
+            return;
         }
-        device::unmark(self.file.path());
-        for segment in Segment::all(self.key, self.file.blocks()) {
-            self.room.holds(segment, 0);
+        // Without a file, what stands there is not ours.
+        if self.again.is_none() {
+            match self.file.delete() {
+                Ok(()) => device::unmark(self.file.path()),
+                Err(error) => self.refused(&error, "remove"),
+            }
         }
+        self.room.recount(self.key, &self.file);
     }
 
     /// What became of chunks.
@@ -206,12 +229,17 @@ impl CachedBlob {
 
     /// Counts anew what the segments of these blocks hold.
     fn account(&self, blocks: &std::ops::Range<u64>) {
+        let gone = lock(&self.gone);
+        if *gone {
+            return;
+        }
         let first = Segment::of(self.key, blocks.start);
         let last = Segment::of(self.key, blocks.end.saturating_sub(1));
         for number in first.number..=last.number {
             let segment = Segment { blob: self.key, number };
             self.room.holds(segment, segment.held(&self.file));
         }
+        drop(gone);
     }
 
     /// The chunk from the cache file, if it was verified already or is verified now.

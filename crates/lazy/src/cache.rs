@@ -99,10 +99,10 @@ impl ChunkCache {
     #[must_use]
     pub fn blob(&self, key: BlobKey, length: u64) -> Arc<CachedBlob> {
         let mut open = lock(&self.open);
-        let there = open.get(&key).and_then(Weak::upgrade).filter(|blob| !blob.is_given_up());
-        if let Some(blob) = there {
-            self.remember(&blob);
-            return blob;
+        let there = open.get(&key).and_then(Weak::upgrade);
+        if let Some(blob) = there.as_ref().filter(|blob| !blob.is_given_up()) {
+            self.remember(blob);
+            return Arc::clone(blob);
         }
         open.retain(|_, blob| blob.strong_count() > 0);
         let path = self.blobs.join(key.to_string());
@@ -111,7 +111,13 @@ impl ChunkCache {
             tracing::warn!(%error, blob = %key, "the chunks of a blob are not kept");
             nowhere(&path, length)
         });
-        let blob = Arc::new(CachedBlob::new(key, file, Arc::clone(&self.room)));
+        // It may be another file than the one that was counted.
+        self.room.recount(key, &file);
+        let blob = CachedBlob::new(key, file, Arc::clone(&self.room));
+        let blob = Arc::new(match there {
+            Some(other) => blob.after(&other),
+            None => blob,
+        });
         open.insert(key, Arc::downgrade(&blob));
         self.remember(&blob);
         blob
@@ -121,7 +127,7 @@ impl ChunkCache {
     /// them: the next mount may have them for devices.
     fn remember(&self, blob: &Arc<CachedBlob>) {
         let mut last = lock(&self.last);
-        last.retain(|other| !Arc::ptr_eq(other, blob));
+        last.retain(|other| !Arc::ptr_eq(other, blob) && !other.is_given_up());
         if last.len() == REMEMBERED {
             last.pop_front();
         }

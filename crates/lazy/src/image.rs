@@ -5,7 +5,7 @@ mod recorded;
 mod rights;
 mod whole;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use rafs::bootstrap::Inode;
@@ -17,6 +17,7 @@ use crate::counts::ChunkStats;
 use crate::error::ReadError;
 use crate::fetch;
 use crate::flight::Whose;
+use crate::lock::lock;
 use crate::parts::{Piece, parts, pieces};
 use crate::patience::{InVain, Pauses, is_outage, patiently};
 use crate::right::Right;
@@ -37,9 +38,16 @@ pub struct BlobFrom {
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) from: BlobFrom,
-    cache: OnceLock<Arc<CachedBlob>>,
+    cache: Mutex<Option<Arc<CachedBlob>>>,
     info: OnceLock<CompressionInfo>,
     pub(crate) right: Right,
+}
+
+impl Slot {
+    /// The blob's cache, if it was used, as it was last.
+    pub(crate) fn used(&self) -> Option<Arc<CachedBlob>> {
+        lock(&self.cache).clone()
+    }
 }
 
 /// What is read.
@@ -71,7 +79,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     ) -> Self {
         let slot = |from| Slot {
             from,
-            cache: OnceLock::new(),
+            cache: Mutex::default(),
             info: OnceLock::new(),
             right: Right::default(),
         };
@@ -110,7 +118,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
             };
             let (slot, _) = self.slot(part.chunk.blob)?;
             let may = slot.right.is_proved();
-            Ok(may && slot.cache.get().is_some_and(|cache| cache.read(part, to)))
+            Ok(may && slot.used().is_some_and(|cache| cache.read(part, to)))
         })
     }
 
@@ -141,7 +149,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
                 Some(chunk) => chunk.clone(),
                 None if slot.right.is_proved() && cache.read(part, to) => return Ok(true),
                 None => {
-                    let fetched = self.fetch(slot, blob, cache, &part.chunk, want)?;
+                    let fetched = self.fetch(slot, blob, &cache, &part.chunk, want)?;
                     self.make_room();
                     fetched
                 }
@@ -166,7 +174,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     #[must_use]
     pub fn stats(&self) -> Vec<(BlobKey, ChunkStats)> {
         let used = self.slots.iter();
-        used.filter_map(|slot| Some((slot.from.key, slot.cache.get()?.stats()))).collect()
+        used.filter_map(|slot| Some((slot.from.key, slot.used()?.stats()))).collect()
     }
 
     /// Hands each piece of a range to `take`, until it says false. True if they made up all of it.
@@ -194,8 +202,13 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         Ok((slot, self.bootstrap.blobs().get(number).ok_or_else(odd)?))
     }
 
-    pub(crate) fn cache_of<'a>(&self, slot: &'a Slot, blob: &Blob) -> &'a Arc<CachedBlob> {
-        slot.cache.get_or_init(|| self.cache.blob(slot.from.key, blob.uncompressed_size))
+    /// The blob's cache. It is another one once its file was given up.
+    pub(crate) fn cache_of(&self, slot: &Slot, blob: &Blob) -> Arc<CachedBlob> {
+        let mut cache = lock(&slot.cache);
+        if let Some(cache) = cache.as_ref().filter(|cache| !cache.is_given_up()) {
+            return Arc::clone(cache);
+        }
+        Arc::clone(cache.insert(self.cache.blob(slot.from.key, blob.uncompressed_size)))
     }
 
     /// Where a blob's chunks come from, and how they are checked.

@@ -62,7 +62,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         let Some(claim) = cache.claim(chunk, from.digester, want.urgency) else {
             return Ok(Outcome::default());
         };
-        let fetched = self.batched(slot, blob, cache, chunk, &from);
+        let fetched = self.batched(slot, blob, &cache, chunk, &from);
         claim.land(fetched.map_err(|error| ReadError::Fetch(error.into()))?);
         Self::has_fetched(slot);
         self.make_room();

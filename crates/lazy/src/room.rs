@@ -96,6 +96,12 @@ impl Room {
         }
     }
 
+    /// Counts anew what all segments of a blob hold.
+    pub fn recount(&self, blob: BlobKey, file: &SparseFile) {
+        let all = Segment::all(blob, file.blocks());
+        all.for_each(|segment| self.holds(segment, segment.held(file)));
+    }
+
     /// The tick of this moment: seconds.
     #[must_use]
     pub fn now(&self) -> u64 {

@@ -6,6 +6,7 @@ mod support;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lazy::room::Segment;
@@ -149,7 +150,7 @@ fn a_damaged_one_is_given_up() {
     let path = blob.file().path().to_owned();
     drop((cache, blob));
     File::options().write(true).open(path).unwrap().write_all_at(b"?", 5).unwrap();
-    let (_cache, blob) = open(&folder);
+    let (cache, blob) = open(&folder);
     let [(a, first), (b, second)] = two();
     let fetched = blob.chunk(&a, Digester::Sha256, || Ok(verified(&a, &first)));
     assert_eq!(fetched.1.unwrap().bytes(), &first);
@@ -159,4 +160,32 @@ fn a_damaged_one_is_given_up() {
     assert_eq!(found, second, "what is right stays so for who has it open");
     let lost = FetchError::Abandoned(b.digest);
     assert!(blob.chunk(&b, Digester::Sha256, || Err(lost)).1.is_err(), "it keeps nothing more");
+
+    // The next one does, and the first takes nothing from it.
+    let next = cache.blob(key(), LENGTH);
+    next.keep(&verified(&a, &first));
+    next.keep(&verified(&b, &second));
+    blob.evict(Segment { blob: key(), number: 0 });
+    assert!(next.file().path().exists() && next.device(chunks()).is_some());
+    assert_eq!(cache.held(), 5 * 4096);
+    assert_eq!((next.stats().damaged, next.stats().fetched), (1, 1), "it counts on");
+}
+
+#[test]
+fn a_disk_that_gave_no_file_is_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = ChunkCache::open(folder.path(), u64::MAX).unwrap();
+    let map = folder.path().join(format!("blobs/{}.map", key()));
+    fs::create_dir(&map).unwrap();
+    let [(a, first), _] = two();
+    cache.blob(key(), LENGTH).keep(&verified(&a, &first));
+    assert_eq!((cache.held(), cache.stats().unkept), (0, 1));
+    fs::remove_dir(&map).unwrap();
+    // It is not asked for every chunk, and again before long.
+    let begun = Instant::now();
+    while cache.held() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(100));
+        cache.blob(key(), LENGTH).keep(&verified(&a, &first));
+    }
 }

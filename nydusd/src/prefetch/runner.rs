@@ -1,8 +1,8 @@
 //! The threads that prefetch for one mount.
 //!
 //! They stop while readers wait, keep within the rate, and end when the image is here, when the mount
-//! ends, or when the cache takes no more. While who has the chunks is away they try again, ever less
-//! often.
+//! ends, or when the cache takes no more. While who has the chunks is away, or the cache's disk keeps
+//! nothing, they try again, ever less often.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,10 +29,10 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The first rest after a failure, and the longest: they double.
 const RESTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// The same for the rest after a plan of which something did not come.
+/// The same for the rest after a plan of which something did not come, or was not kept.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(900));
 
-/// So many requests in a row of whose chunks the cache has kept none are the last.
+/// So many requests in a row of whose chunks the cache has kept none are the last for a while.
 const UNKEPT: u32 = 4;
 
 /// Prefetching for one mount. Ends soon after this is dropped.
@@ -178,12 +178,7 @@ impl Shared {
                 tracing::info!("what was to be prefetched is here, or on its way");
                 return Next::Nothing;
             }
-            // From the beginning: what is here is left out.
-            state.plan = Plan::new(self.image.bootstrap(), self.extent);
-            state.not_before = now.saturating_add(state.again);
-            let again = state.again;
-            state.again = again.saturating_mul(2).min(AGAIN.1);
-            return Next::Later(again);
+            return Next::Later(self.begin_again(&mut state));
         };
         if !self.image.fits(step.uncompressed()) {
             state.over = true;
@@ -202,10 +197,20 @@ impl Shared {
         } else if outcome.fetched > 0 {
             state.unkept = state.unkept.saturating_add(1);
             if state.unkept >= UNKEPT && !state.over {
-                state.over = true;
-                tracing::warn!("prefetching ends: the chunk cache keeps nothing");
+                state.unkept = 0;
+                let pause = self.begin_again(&mut state);
+                tracing::warn!(?pause, "prefetching rests: the chunk cache keeps nothing");
             }
         }
+    }
+
+    /// From the beginning, after a rest: what is here is left out. Says how long the rest is.
+    fn begin_again(&self, state: &mut State) -> Duration {
+        let again = state.again;
+        state.plan = Plan::new(self.image.bootstrap(), self.extent);
+        state.not_before = self.began.elapsed().saturating_add(again);
+        state.again = again.saturating_mul(2).min(AGAIN.1);
+        again
     }
 
     /// Waits so long; false as soon as it is over.

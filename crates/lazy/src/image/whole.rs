@@ -3,7 +3,7 @@
 use rafs::bootstrap::{FileType, Inode};
 use rafs::ondisk::BLOCK;
 
-use super::LazyImage;
+use super::{LazyImage, Slot};
 use crate::device::Device;
 
 impl<B: AsRef<[u8]>> LazyImage<B> {
@@ -13,7 +13,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         chunks.iter().all(|chunk| {
             let Ok(chunk) = chunk.map(|chunk| chunk.info) else { return false };
             let slot = self.slots.get(usize::from(chunk.blob));
-            let cache = slot.filter(|slot| slot.right.is_proved()).and_then(|s| s.cache.get());
+            let cache = slot.filter(|slot| slot.right.is_proved()).and_then(Slot::used);
             cache.is_some_and(|cache| cache.knows(&chunk))
         })
     }
