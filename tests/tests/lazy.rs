@@ -1,5 +1,10 @@
 //! Lazy mounts by way of a real swarm: a registry that asks who it is, a supernode, nodes.
 
+#[path = "lazy/liars.rs"]
+mod liars;
+#[path = "lazy/urgent.rs"]
+mod urgent;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -55,12 +60,16 @@ impl Mounted {
         registry: &DockerRegistry,
         more: &[&str],
     ) -> anyhow::Result<Self> {
+        Self::of(bed, node, &format!("{}/team/app:v1", registry.host()), more)
+    }
+
+    fn of(bed: &Bed, node: &Node, image: &str, more: &[&str]) -> anyhow::Result<Self> {
         let at = bed.path().join(format!("{}.mount", node.name()));
         let cache = bed.path().join(format!("{}.chunks", node.name()));
         fs::create_dir_all(&at)?;
         let mut mount = Command::new(binary("nydusd")?);
         mount.args(["mount", "--cache-dir"]).arg(&cache).arg("--dfdaemon").arg(node.socket());
-        mount.args(more).arg(format!("{}/team/app:v1", registry.host())).arg(&at);
+        mount.args(more).arg(image).arg(&at);
         done(&mut mount)?;
         Ok(Self { at, cache })
     }

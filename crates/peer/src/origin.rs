@@ -51,6 +51,15 @@ impl Origin {
         }
     }
 
+    /// The registry, or the URL's server.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        match self {
+            Self::Registry(origin) => origin.repository.registry(),
+            Self::Url { url, .. } => url.host_str().unwrap_or_default(),
+        }
+    }
+
     /// Whether it is the same place, asked in the same name.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {

@@ -168,17 +168,21 @@ impl Reader {
                 format!("piece {index} cannot be kept: the disk loses it again and again"),
             ));
         }
-        self.demand = None;
-        self.ask();
+        // It is told anew, before the former demand ends: without any, all that has come would go.
+        self.demand = Some(self.live.demand(self.want()));
         Ok(())
+    }
+
+    fn want(&self) -> Want {
+        let all = self.live.layout().covering(self.at..self.end);
+        let run = ahead(all.first, all.end, self.window);
+        Want { run, reader_at: run.first, priority: self.priority }
     }
 
     /// Tells the plan what is wanted from here on; nothing, if all of it is here.
     fn ask(&mut self) {
-        let layout = self.live.layout();
-        let all = layout.covering(self.at..self.end);
-        let run = ahead(all.first, all.end, self.window);
-        let want = Want { run, reader_at: run.first, priority: self.priority };
+        let want = self.want();
+        let run = want.run;
         match &mut self.demand {
             Some(demand) => demand.moved(want),
             None if run.iter().all(|index| self.live.stored().has_local(index))

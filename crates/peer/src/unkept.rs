@@ -16,7 +16,7 @@ use crate::demand::Want;
 use crate::live::{End, LiveTask};
 use crate::lock::lock;
 use crate::metrics::Source;
-use crate::passing::{Admitted, Needs};
+use crate::passing::{Admitted, Needs, before_the_pass};
 
 /// Where pieces are only handed on, one that nobody fetches gives its place up after so long.
 const UNFETCHED: Duration = Duration::from_secs(5);
@@ -278,15 +278,14 @@ impl LiveTask {
     /// The pieces from where the SHA-256 pass is to the first that is not here: it will come to them,
     /// and needs them.
     fn hash_run(&self) -> Run {
-        let first = self.hashed();
-        let end = self.layout().pieces().min(first.saturating_add(WALK));
-        let end = (first..end).find(|index| !self.has_local(*index)).unwrap_or(end);
-        Run { first, end }
+        let end = self.layout().pieces().min(self.hashed().saturating_add(WALK));
+        before_the_pass(|| self.hashed(), |index| self.has_local(index), end)
     }
 
     /// Whether the SHA-256 pass will come to the end with what is here now.
     pub(crate) fn comes_whole(&self) -> bool {
-        (self.hashed()..self.layout().pieces()).all(|index| self.has_local(index))
+        let end = self.layout().pieces();
+        before_the_pass(|| self.hashed(), |index| self.has_local(index), end).end == end
     }
 
     /// Waits while the SHA-256 pass is far behind a reader at `index`: what it has not seen stays in

@@ -16,6 +16,9 @@ use tokio::net::TcpListener;
 
 use crate::cluster::Site;
 use crate::image::{Image, MANIFEST};
+use link::Link;
+
+mod link;
 
 /// What is wrong with the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,9 @@ pub enum Fault {
     CutAfter(usize),
     /// Blobs come at so many bytes a second.
     Slow(usize),
+    /// All blobs together come at so many bytes a second, however many there are at once; who does not
+    /// read is sent little ahead.
+    Narrow(usize),
     /// Every blob is answered with this status.
     Status(u16),
     /// Every blob is answered by a redirect to there.
@@ -67,6 +73,7 @@ struct State {
     fault: Fault,
     requests: Vec<String>,
     times: Vec<Instant>,
+    link: Link,
     /// Tokens that were issued and not yet used, by number.
     tokens: BTreeSet<usize>,
     issued: usize,
@@ -88,6 +95,7 @@ impl FaultyRegistry {
                 fault,
                 requests: Vec::new(),
                 times: Vec::new(),
+                link: Link::default(),
                 tokens: BTreeSet::new(),
                 issued: 0,
             })),
@@ -100,10 +108,12 @@ impl FaultyRegistry {
                     let registry = registry.clone();
                     async move { Ok::<_, Infallible>(registry.answer(&request)) }
                 });
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service),
-                );
+                let mut server = hyper::server::conn::http1::Builder::new();
+                if matches!(serving.state().fault, Fault::Narrow(_)) {
+                    link::narrow(&stream);
+                    server.max_buf_size(PART);
+                }
+                tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
             }
         });
         Ok(registry)
@@ -189,7 +199,7 @@ impl FaultyRegistry {
             response.headers_mut().insert("content-length", blob.len().into());
             return response;
         }
-        blob_answer(&blob, &state.fault, range)
+        blob_answer(&blob, &state.fault, &state.link, range)
     }
 }
 
@@ -259,7 +269,7 @@ fn manifest(image: &Image, head: bool) -> Response<Body> {
     response
 }
 
-fn blob_answer(blob: &Bytes, fault: &Fault, range: Option<&str>) -> Response<Body> {
+fn blob_answer(blob: &Bytes, fault: &Fault, link: &Link, range: Option<&str>) -> Response<Body> {
     match fault {
         Fault::Status(status) => {
             return plain(
@@ -289,7 +299,7 @@ fn blob_answer(blob: &Bytes, fault: &Fault, range: Option<&str>) -> Response<Bod
         body = wrong.into();
     }
     let length = body.len();
-    let mut response = Response::new(streamed(body, fault.clone()));
+    let mut response = Response::new(streamed(body, fault.clone(), link.clone()));
     response.headers_mut().insert("content-length", length.into());
     if range.is_some() {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -304,7 +314,7 @@ fn blob_answer(blob: &Bytes, fault: &Fault, range: Option<&str>) -> Response<Bod
 /// So much is sent at once.
 const PART: usize = 16 * 1024;
 
-fn streamed(body: Bytes, fault: Fault) -> Body {
+fn streamed(body: Bytes, fault: Fault, link: Link) -> Body {
     let (sender, receiver) = tokio::sync::mpsc::channel(4);
     tokio::spawn(async move {
         let mut sent = 0;
@@ -320,6 +330,7 @@ fn streamed(body: Bytes, fault: Fault) -> Body {
                     let pause = part.len() as f64 / rate as f64;
                     tokio::time::sleep(Duration::from_secs_f64(pause)).await;
                 }
+                Fault::Narrow(rate) => link.pass(part.len(), rate).await,
                 _ => {}
             }
             sent += part.len();

@@ -1,10 +1,12 @@
 //! Images whose bytes are known to the test.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use anyhow::Context;
 use bytes::Bytes;
 use content::Digest;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::tool::tool;
 
@@ -65,6 +67,25 @@ impl Image {
             "layers": listed,
         });
         Self { layers, config, manifest: Bytes::from(manifest.to_string()) }
+    }
+
+    /// The one image of an OCI layout, and more blobs that its manifest does not name.
+    ///
+    /// # Errors
+    /// If it is no such layout.
+    pub fn of_layout(layout: &Path, more: Vec<Bytes>) -> anyhow::Result<Self> {
+        let blob = |descriptor: &Value| -> anyhow::Result<Bytes> {
+            let digest = descriptor["digest"].as_str().context("a descriptor without digest")?;
+            let digest = digest.strip_prefix("sha256:").context("another digest")?;
+            Ok(std::fs::read(layout.join("blobs/sha256").join(digest))?.into())
+        };
+        let index: Value = serde_json::from_slice(&std::fs::read(layout.join("index.json"))?)?;
+        let manifest = blob(&index["manifests"][0])?;
+        let named: Value = serde_json::from_slice(&manifest)?;
+        let listed = named["layers"].as_array().context("no layers")?;
+        let mut layers = listed.iter().map(blob).collect::<anyhow::Result<Vec<_>>>()?;
+        layers.extend(more);
+        Ok(Self { layers, config: blob(&named["config"])?, manifest })
     }
 
     /// The layers' bytes.

@@ -205,7 +205,7 @@ impl Round<'_> {
             rest.difference_with(pieces);
         }
         let mine = self.is_mine(provisional, reader_at, &holders);
-        let hope = self.origin(rest, reader_at, mine) || !holders.is_empty();
+        let hope = self.origin(rest, (reader_at, priority), mine) || !holders.is_empty();
         for (holder, _) in holders.iter().zip(&shares).filter(|(_, share)| !share.is_empty()) {
             if holder.whole {
                 self.believed.insert(holder.connection.peer().name.clone());
@@ -233,14 +233,19 @@ impl Round<'_> {
 
     /// Reads `rest` from the origin, if it is this node's turn. Says whether somebody knows where
     /// it is.
-    fn origin(&self, rest: PieceSet, reader_at: PieceIndex, mine: bool) -> bool {
+    fn origin(
+        &self,
+        rest: PieceSet,
+        (reader_at, priority): (PieceIndex, Priority),
+        mine: bool,
+    ) -> bool {
         let lone = &self.search.lone;
         if rest.is_empty() || !mine {
             lone.need(self.live.id(), Need::default());
             return true;
         }
         let urgent = rest.iter().find(|index| *index >= reader_at);
-        lone.need(self.live.id(), Need { pieces: rest, urgent })
+        lone.need(self.live.id(), Need { pieces: rest, urgent, priority })
     }
 
     async fn fetch(&self, holder: &Holder, pieces: &PieceSet, priority: Priority) {

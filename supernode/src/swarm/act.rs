@@ -38,8 +38,9 @@ impl Swarm {
                 let now = self.now();
                 self.state().send(node, SupernodeSays::Cancel(cancel), now);
             }
-            Decision::Need { task, pieces, urgent_first, .. } => {
-                let need = Need { pieces, urgent: urgent_first };
+            Decision::Need { task, pieces, urgent_first, priority } => {
+                let priority = wire_priority(priority);
+                let need = Need { pieces, urgent: urgent_first, priority };
                 self.state().needs.insert(task, need.clone());
                 self.claim_again(task, &need);
                 let wanted = !need.pieces.is_empty();

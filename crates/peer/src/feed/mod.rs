@@ -6,10 +6,11 @@
 //! and read on from there.
 //!
 //! `task` is one task's feed, `describe` learns from the origin what a task is, `stream` reads it on,
-//! `keep` makes pieces of what came.
+//! `precedence` lets the more urgent of several streams go first, `keep` makes pieces of what came.
 
 mod describe;
 mod keep;
+mod precedence;
 mod stream;
 mod task;
 
@@ -22,6 +23,7 @@ use registry::{Caller, Registries, RequestId};
 use tokio::sync::mpsc;
 use wire::control::Priority;
 
+use self::precedence::Precedence;
 pub use self::task::Need;
 use self::task::{Asker, Feed, Waiting};
 use crate::access::CallerId;
@@ -66,6 +68,7 @@ struct Inner {
     belief: Belief,
     events: mpsc::UnboundedSender<FeedEvent>,
     feeds: Mutex<HashMap<TaskId, Arc<Feed>>>,
+    precedence: Precedence,
 }
 
 impl Feeds {
@@ -77,9 +80,9 @@ impl Feeds {
         belief: Belief,
         events: mpsc::UnboundedSender<FeedEvent>,
     ) -> Self {
-        Self {
-            inner: Arc::new(Inner { engine, registries, belief, events, feeds: Mutex::default() }),
-        }
+        let (feeds, precedence) = (Mutex::default(), Precedence::default());
+        let inner = Inner { engine, registries, belief, events, feeds, precedence };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Whether the origin itself gave the task to `caller`, when it was asked what it is.

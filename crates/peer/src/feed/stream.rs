@@ -10,6 +10,7 @@ use wire::request::Kind;
 
 use super::describe::nowhere;
 use super::keep::keep;
+use super::precedence::Place;
 use super::task::{Asker, Feed, Open};
 use super::{FeedEvent, Inner};
 use crate::access::CallerId;
@@ -70,10 +71,11 @@ async fn stream(inner: &Inner, feed: &Feed, live: &Arc<LiveTask>) -> Result<(), 
     let mut position = open.as_ref().map_or(0, |open| layout_position(&open.stream, size));
     let mut last = nowhere();
     inner.engine.hash(live, None);
+    let place = inner.precedence.join(&feed.host());
     // What has come is kept while the next piece comes: neither waits for the other.
     let mut keeping = Keeping::new();
     loop {
-        let waiting = next_or_linger(feed, live, position, open.is_some());
+        let waiting = next_in_turn(&place, feed, live, position, open.is_some());
         let Some(index) = keeping.during(waiting).await? else { break };
         if live.is_over() {
             return Err(live.why_stopped().await);
@@ -126,6 +128,28 @@ async fn keep_and_tell(
     // Nobody listens only when the process ends.
     let _ = inner.events.send(FeedEvent::Piece(feed.id, index));
     Ok(index)
+}
+
+/// The needed piece to read next, once nothing more urgent is read.
+async fn next_in_turn(
+    place: &Place,
+    feed: &Feed,
+    live: &LiveTask,
+    position: PieceIndex,
+    open: bool,
+) -> Option<PieceIndex> {
+    loop {
+        if next(feed, live, position).is_none() {
+            place.rest();
+        }
+        next_or_linger(feed, live, position, open).await?;
+        place.turn(feed.need.subscribe(), || feed.urgency()).await;
+        // While it waited, something else may have become more urgent, or all of it needless.
+        let index = next(feed, live, position);
+        if index.is_some() {
+            return index;
+        }
+    }
 }
 
 /// The needed piece to read next. Of a task that is not kept, little is needed at a time: its stream

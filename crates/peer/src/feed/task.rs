@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use content::{PieceIndex, PieceSet, TaskId};
 use registry::RequestId;
 use tokio::sync::{OnceCell, watch};
+use wire::control::Priority;
 
 use crate::access::CallerId;
 use crate::live::{End, LiveTask};
@@ -61,6 +62,19 @@ impl Feed {
         *lock(&self.end) = Some(live.end());
     }
 
+    /// How urgent its next piece is.
+    pub(super) fn urgency(&self) -> Priority {
+        let needed = self.need.borrow().priority;
+        let inline = self.inline.load(Ordering::Relaxed) > 0;
+        if inline { needed.min(Priority::Pull) } else { needed }
+    }
+
+    /// The registry or server that it comes from, as far as anybody said.
+    pub(super) fn host(&self) -> String {
+        let askers = lock(&self.askers);
+        askers.last().map(|asker| asker.origin.host().to_owned()).unwrap_or_default()
+    }
+
     /// Whether the task that was last fed came to nothing.
     pub(super) fn has_failed(&self) -> bool {
         lock(&self.end).as_ref().is_some_and(|end| matches!(*end.borrow(), End::Failed(_)))
@@ -86,12 +100,20 @@ pub(super) struct Asker {
 const ASKERS: usize = 8;
 
 /// What is needed of a task from the origin.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Need {
     /// The pieces.
     pub pieces: PieceSet,
     /// The one that somebody waits for.
     pub urgent: Option<PieceIndex>,
+    /// The highest priority that waits for any of them.
+    pub priority: Priority,
+}
+
+impl Default for Need {
+    fn default() -> Self {
+        Self { pieces: PieceSet::default(), urgent: None, priority: Priority::Preheat }
+    }
 }
 
 /// Somebody waits for all of a task.

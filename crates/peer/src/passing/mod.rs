@@ -5,6 +5,7 @@
 
 mod budget;
 mod needs;
+mod pass;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use content::{PieceDigest, PieceIndex, PieceSet, Run};
 
 pub(crate) use self::budget::{Budget, Share};
 pub(crate) use self::needs::Needs;
+pub(crate) use self::pass::before_the_pass;
 
 /// A piece in memory.
 #[derive(Debug)]
