@@ -14,6 +14,7 @@
 //! - [`driver`]: which of both;
 //! - [`mounts`]: what is mounted where, and how it is taken away;
 //! - [`places`]: folders to mount on;
+//! - [`descriptors`]: whether there are enough for one more;
 //! - [`records`]: what is mounted, on the disk; [`restore`]: what a killed process had comes back;
 //! - [`orders`]: what it is told, and tells; [`node`]: many mounts in one process; [`serve`](mod@serve): its life; [`api`]: what it is asked;
 //! - [`snapshotter`]: the same, as nydus-snapshotter starts and drives it;
@@ -28,6 +29,7 @@ pub mod api;
 pub mod background;
 pub mod cli;
 pub mod config;
+pub mod descriptors;
 pub mod door;
 pub mod driver;
 pub mod erofs;

@@ -81,6 +81,8 @@ pub struct Node {
     leaving: Mutex<Vec<Served>>,
     /// Where somebody is mounting.
     places: Places,
+    /// Held while the kernel is asked for a mount.
+    turn: Mutex<()>,
 }
 
 impl Node {
@@ -112,6 +114,7 @@ impl Node {
             served: Mutex::default(),
             leaving: Mutex::default(),
             places: Places::default(),
+            turn: Mutex::default(),
         })
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use support::same::{Leave, differences};
 use support::trees::{directory, many_files, packed};
-use support::{Node, can_mount, done, drivers, nydusd, wait};
+use support::{Node, can_mount, done, drivers, limited, nydusd, wait};
 
 /// Anonymous memory of a process, in KiB (proc_pid_smaps(5)).
 fn anonymous(pid: u32) -> u64 {
@@ -191,5 +191,41 @@ fn a_mount_ordered_while_the_last_one_ends_is_served() {
         node.umount_at(&node.at());
         // The process sees that a little later, and ends: at another moment each round.
         std::thread::sleep(std::time::Duration::from_millis(round * 12));
+    }
+}
+
+#[test]
+fn many_mounts_find_descriptors_or_are_told_that_there_are_none() {
+    if !can_mount() {
+        return;
+    }
+    for driver in drivers() {
+        let mut node = Node::new(driver);
+        let layout = many_files(&node, "image", 1, 10);
+        let at = node.places(40);
+        let reads = |at: &Path| fs::read(at.join("0/file-1")).is_ok_and(|read| read == b"image 1");
+        // As systemd has it: few at first, and as many as one likes.
+        node.serve_by(&mut limited(&node.serve_command(), "-Sn 128"));
+        at.iter().for_each(|at| node.mount_too(&layout, at));
+        assert!(at.iter().all(|at| reads(at)), "{driver}");
+        node.end();
+        // Where there are no more, some come back, and the others say why not.
+        node.serve_by(&mut limited(&node.serve_command(), "-n 128"));
+        let told = node.ls();
+        assert_eq!(told.lines().count(), 40, "{driver}: {told}");
+        let (back, not): (Vec<_>, Vec<_>) =
+            told.lines().partition(|line| line.ends_with("bytes fetched"));
+        assert!(back.len() > 5 && not.len() > 5, "{driver}: {told}");
+        assert!(not.iter().all(|line| line.contains("LimitNOFILE")), "{driver}: {told}");
+        assert_eq!(at.iter().filter(|at| reads(at)).count(), back.len(), "{driver}");
+        // Where some go there is room for one, if nobody waits for it.
+        let place = |line: &&str| Path::new(line.split('\t').next().unwrap()).to_owned();
+        let gone: Vec<_> = not.iter().chain(&back[..4]).map(place).collect();
+        gone.iter().for_each(|at| node.umount_at(at));
+        wait(|| node.ls().lines().count() == back.len() - 4, "their end");
+        let gone = &gone[0];
+        node.mount_too(&layout, gone);
+        assert!(reads(gone), "{driver}");
+        node.end();
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use telemetry::logs;
 
 use super::chunks::ChunkArgs;
+use crate::descriptors;
 use crate::log_file::{self, LogFile};
 use crate::snapshotter::daemon::Daemon;
 use crate::snapshotter::options::Options;
@@ -58,7 +59,7 @@ pub(super) struct Fuse {
     /// Accepted; descriptors are not handed over
     #[arg(long, value_name = "POLICY")]
     failover_policy: Option<String>,
-    /// Accepted; no descriptor limit is raised
+    /// Accepted; there are as many descriptors as there may be
     #[arg(long, value_name = "N")]
     rlimit_nofile: Option<u64>,
     /// Accepted; the image's own list says what is fetched first
@@ -76,6 +77,7 @@ impl Fuse {
         logs::init_changeable(&log_file::config(&self.log_level))?;
         // Each thread that hears the kernel has room for a write of 16 MiB, which never comes.
         sys::keep_large_allocations_apart();
+        descriptors::raise();
         let config = match (self.config, self.localfs_dir) {
             (Some(file), _) => Some(Said::File(file)),
             (None, Some(folder)) => Some(Said::Text(of_files(&folder))),

@@ -14,7 +14,7 @@ use super::file::FileArgs;
 use super::logging::LogArgs;
 use super::prefetch::PrefetchArgs;
 use crate::node::{Node, Order};
-use crate::{api, background, serve};
+use crate::{api, background, descriptors, serve};
 
 /// Where chunks are kept if nobody says otherwise.
 pub(super) const CACHE: &str = "/var/lib/meganeura/nydusd";
@@ -86,6 +86,7 @@ impl Mount {
         }
         // Each thread that hears the kernel has room for a write of 16 MiB, which never comes.
         sys::keep_large_allocations_apart();
+        descriptors::raise();
         let make = || Node::new(&self.cache_dir, &self.chunks.supply());
         // Another one may have been started at the same time, and then mounts it.
         let socket = api::socket(&self.cache_dir);

@@ -12,7 +12,7 @@ use super::claim::claim;
 use super::file::FileArgs;
 use super::logging::LogArgs;
 use crate::node::Node;
-use crate::serve;
+use crate::{descriptors, serve};
 
 /// Serve mounts until asked to end
 ///
@@ -48,6 +48,7 @@ impl Serve {
     pub(super) fn run(&self) -> anyhow::Result<()> {
         logs::init(&self.log.config())?;
         sys::keep_large_allocations_apart();
+        descriptors::raise();
         let make = || Node::new(&self.cache_dir, &self.supply.supply());
         let node = claim(&self.cache_dir, make, || Ok(false))?;
         let node = node.context("another process has the cache")?.lasting();

@@ -1,7 +1,7 @@
 //! How a mount comes to be: once ordered, or brought back, or driven by somebody else.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use anyhow::{Context, bail};
 use content::Digest;
@@ -10,6 +10,7 @@ use image::store::Client;
 
 use super::noting::Noted;
 use super::{Node, Served};
+use crate::descriptors;
 use crate::driver::{self, Driver};
 use crate::lock::lock;
 use crate::metadata::Metadata;
@@ -98,6 +99,7 @@ impl Node {
         let manifest = found.manifest;
         let opened = open::open(found, &self.daemon, &self.grants, Arc::clone(&self.cache))?;
         driver::prove(asked.driver, &opened.image);
+        drop(self.in_turn(&opened).with_context(context)?);
         self.stays().with_context(context)?;
         if let Some(noted) = &noted {
             self.note_begin(noted).with_context(context)?;
@@ -126,7 +128,9 @@ impl Node {
         self.is_free(at)?;
         let (lazy, kept) = (Arc::clone(&opened.image), Arc::clone(&opened.bootstrap));
         let readers = self.readers.for_a_mount();
+        let turn = self.in_turn(&opened)?;
         let (mounted, driver) = driver::mount(driver, opened, &readers, &self.copies, at, name)?;
+        drop(turn);
         tracing::info!(image = name, at = %at.display(), "mounted");
         if let Some(noted) = noted {
             self.note_end(noted);
@@ -153,6 +157,16 @@ impl Node {
         let image = lock(&self.served).get(at).map(|served| served.image.clone());
         let (image, at) = (image.unwrap_or(mount.source), at.display());
         bail!("{at} is mounted on already: {image} (`nydusd umount {at}` takes it away)")
+    }
+
+    /// One mount is made at a time, so that each finds what it needs.
+    ///
+    /// # Errors
+    /// If there are no descriptors left.
+    fn in_turn(&self, opened: &Opened) -> anyhow::Result<MutexGuard<'_, ()>> {
+        let turn = lock(&self.turn);
+        descriptors::are_left(opened.image.bootstrap().blobs().len())?;
+        Ok(turn)
     }
 
     /// What was mounted is served from now on, unless the process has begun to end meanwhile.

@@ -93,12 +93,18 @@ impl Node {
 
     /// Starts `nydusd serve`, and waits until it says to systemd that it is there.
     pub(crate) fn serve(&mut self, more: &[&str]) {
+        let mut command = self.serve_command();
+        command.args(more);
+        self.serve_by(&mut command);
+    }
+
+    /// The same, by this command.
+    pub(crate) fn serve_by(&mut self, command: &mut Command) {
         let path = self.path("notify.sock");
         let _ = fs::remove_file(&path);
         let notify = UnixDatagram::bind(&path).unwrap();
         notify.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut command = self.serve_command();
-        self.served = Some(command.args(more).env("NOTIFY_SOCKET", &path).spawn().unwrap());
+        self.served = Some(command.env("NOTIFY_SOCKET", &path).spawn().unwrap());
         let mut said = [0; 100];
         let length = notify.recv(&mut said).expect("it says that it is ready");
         assert_eq!(said[..length].trim_ascii_end(), b"READY=1");
@@ -229,6 +235,14 @@ pub(crate) fn nydusd(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nydusd"));
     command.args(arguments).stdin(Stdio::null());
     command
+}
+
+/// The same command in a shell's limits, as its `ulimit` understands them.
+pub(crate) fn limited(command: &Command, limits: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit {limits}; exec \"$0\" \"$@\"")]).stdin(Stdio::null());
+    shell.arg(command.get_program()).args(command.get_args());
+    shell
 }
 
 /// Runs it; it must not fail.
