@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::Command;
 
+use support::layers::layered;
 use support::same::{Leave, differences, refusals};
 use support::trees::{directory, mountable, original, packed};
 use support::{Node, can_mount, done, drivers};
@@ -106,6 +107,31 @@ fn direct(found: &Path, expected: &Path) {
     let mut bytes = Vec::new();
     std::io::copy(&mut file, &mut bytes).unwrap();
     assert!(bytes == fs::read(expected).unwrap());
+}
+
+/// As many as runtimes stack, and devices whose names together are longer than a page.
+const LAYERS: u8 = 127;
+
+#[test]
+fn an_image_of_many_layers_has_a_device_for_each() {
+    if !can_mount() {
+        return;
+    }
+    for driver in drivers() {
+        let mut node = Node::new(driver);
+        let (tree, layout) = layered(&node, LAYERS);
+        // Times in layers are of whole seconds.
+        let leave = Leave { part_of_second: true, ..Leave::default() };
+        node.serve(&[]);
+        // Served, then over the cache's own files.
+        for at in node.places(2) {
+            node.mount_too(&layout, &at);
+            let found = differences(&tree, &at, leave);
+            assert_eq!(few(found), Vec::<String>::new(), "{driver} {}", at.display());
+            node.umount_at(&at);
+        }
+        node.end();
+    }
 }
 
 #[test]

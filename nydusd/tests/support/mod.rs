@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each test uses a part")]
 
 pub(crate) mod driven;
+pub(crate) mod layers;
 pub(crate) mod reads;
 pub(crate) mod rig;
 pub(crate) mod same;
