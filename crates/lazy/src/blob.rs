@@ -39,6 +39,8 @@ pub struct CachedBlob {
     room: Arc<Room>,
     /// When each segment was used last, so that the account is told once a tick.
     used: Vec<AtomicU64>,
+    /// From when on the file's time is to be set: it tells the next run.
+    stamp_at: AtomicU64,
     ledger: Mutex<Ledger>,
     /// Locked before the ledger.
     users: Arc<Mutex<Users>>,
@@ -54,6 +56,9 @@ pub struct CachedBlob {
     again: Option<Instant>,
 }
 
+/// The file's time is set once in so many seconds while it is used.
+const STAMP: u64 = 60;
+
 /// So long the chunks of a blob are not kept when the disk gives no file, before it is asked again.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -66,8 +71,8 @@ impl CachedBlob {
         let (ledger, counts) = (Mutex::default(), Arc::new(Counts::of_blob(room.counts())));
         let (flights, ahead) = (Flights::new(), Flights::new());
         let again = file.is_deleted().then(|| Instant::now().checked_add(AGAIN)).flatten();
-        let gone = Mutex::new(false);
-        Self { key, file, room, used, ledger, users, flights, ahead, counts, gone, again }
+        let (gone, stamp_at) = (Mutex::new(false), AtomicU64::new(0));
+        Self { key, file, room, used, stamp_at, ledger, users, flights, ahead, counts, gone, again }
     }
 
     /// In the place of another, whose file was given up: what became of chunks is counted on.
@@ -151,7 +156,8 @@ impl CachedBlob {
             return None;
         }
         let file = self.file.data().map_err(|error| self.refused(&error, "open")).ok()?;
-        let device = Device::new(self.file.path(), file, &self.users, users);
+        let kept = self.room.keep(self.key, &self.file);
+        let device = Device::new(self.file.path(), file, kept, &self.users, users);
         let refused = |error| tracing::warn!(%error, blob = %self.key, "it is no device");
         device.map_err(refused).ok()
     }
@@ -224,6 +230,10 @@ impl CachedBlob {
             && used.swap(now, Ordering::Relaxed) != now
         {
             self.room.used(&segment, now);
+            if self.stamp_at.load(Ordering::Relaxed) <= now {
+                self.stamp_at.store(now.saturating_add(STAMP), Ordering::Relaxed);
+                device::stamp(self.file.path());
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::SystemTime;
 
 use content::Digest;
 use rafs::ondisk::BLOCK;
@@ -188,9 +189,8 @@ impl ChunkCache {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.blobs)? {
             let path = entry?.path();
-            let used = fs::metadata(&path)?.modified()?;
             if path.extension().is_some_and(|end| end == "map") {
-                found.push((used, path.with_extension("")));
+                found.push((used(&path), path.with_extension("")));
             } else if !path.with_extension("map").exists() {
                 // A crash left it between its two halves.
                 fs::remove_file(&path)?;
@@ -223,6 +223,12 @@ impl BlobKey {
             None => digest(text).map(Self::Blob),
         }
     }
+}
+
+/// When the file with this map was used last, as far as its times tell.
+fn used(map: &Path) -> Option<SystemTime> {
+    let time = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    time(map).max(time(&map.with_extension("data")))
 }
 
 /// The file of an earlier run. If it has served as a device, no byte of it changes by that.

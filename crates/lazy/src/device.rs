@@ -8,15 +8,19 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::SystemTime;
 
 use crate::lock::lock;
+use crate::room::Kept;
 
 /// A blob's cache file, which holds every chunk that an image knows of the blob, each verified since
 /// the start. It is not evicted before this is dropped.
 #[derive(Debug)]
 pub struct Device {
     file: Arc<File>,
+    data: PathBuf,
     users: Arc<Mutex<Users>>,
+    _kept: Kept,
 }
 
 /// Who uses a cache file as a device.
@@ -52,6 +56,7 @@ impl Device {
     pub(crate) fn new(
         data: &Path,
         file: Arc<File>,
+        kept: Kept,
         of: &Arc<Mutex<Users>>,
         mut users: MutexGuard<'_, Users>,
     ) -> std::io::Result<Self> {
@@ -59,7 +64,8 @@ impl Device {
             File::create(mark(data))?;
         }
         *users = Users { now: users.now.saturating_add(1), ever: true };
-        Ok(Self { file, users: Arc::clone(of) })
+        stamp(data);
+        Ok(Self { file, data: data.to_owned(), users: Arc::clone(of), _kept: kept })
     }
 
     /// The file, laid out as the blob uncompressed.
@@ -73,6 +79,16 @@ impl Drop for Device {
     fn drop(&mut self) {
         let mut users = lock(&self.users);
         users.now = users.now.saturating_sub(1);
+        drop(users);
+        stamp(&self.data);
+    }
+}
+
+/// Tells the next run that the cache file at `data` is in use: its time is that of its last use.
+pub(crate) fn stamp(data: &Path) {
+    let stamped = File::open(data).and_then(|file| file.set_modified(SystemTime::now()));
+    if let Err(error) = stamped {
+        tracing::debug!(%error, path = %data.display(), "a use is not noted");
     }
 }
 

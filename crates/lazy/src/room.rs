@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use rafs::ondisk::BLOCK;
-use sparse::{Quota, SparseFile};
+use sparse::{Pin, Quota, SparseFile};
 
 use crate::cache::BlobKey;
 use crate::counts::Counts;
@@ -145,11 +145,36 @@ impl Room {
 
     /// Has `evict` take the segments that were not used for longest, if there is too much. Who comes
     /// while another does it goes on.
-    pub fn make(&self, evict: impl FnMut(Segment)) {
+    pub fn make(&self, mut evict: impl FnMut(Segment)) {
         if self.quota.is_over()
             && let Ok(_making) = self.making.try_lock()
         {
-            self.quota.victims().into_iter().for_each(evict);
+            // Seen anew each time: one may take others with it, or stay.
+            let oldest = self.quota.by_age().into_iter();
+            oldest
+                .take_while(|_| self.quota.total() > self.quota.low())
+                .for_each(|(segment, _)| evict(segment));
         }
+    }
+
+    /// Keeps what a blob holds.
+    pub(crate) fn keep(self: &Arc<Self>, blob: BlobKey, file: &SparseFile) -> Kept {
+        let pin = |segment: Segment| self.quota.pin(&segment).map(|pin| (segment, pin));
+        let segments = Segment::all(blob, file.blocks()).filter_map(pin).collect();
+        Kept { room: Arc::clone(self), segments }
+    }
+}
+
+/// Segments that do not go for as long as this lives. Until then they are in use.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    room: Arc<Room>,
+    segments: Vec<(Segment, Pin<Segment>)>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let now = self.room.now();
+        self.segments.iter().for_each(|(segment, _)| self.room.used(segment, now));
     }
 }

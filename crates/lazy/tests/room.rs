@@ -95,6 +95,50 @@ fn what_earlier_runs_left_counts_and_goes_before_what_is_used() {
 }
 
 #[test]
+fn what_was_only_read_in_an_earlier_run_was_used_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = {
+        let cache = ChunkCache::open(folder.path(), u64::MAX).unwrap();
+        let read = fill(&cache.blob(key(b"read"), SEGMENT), 0..1);
+        fill(&cache.blob(key(b"written"), SEGMENT), 0..1);
+        read
+    };
+    next_tick();
+    {
+        let cache = ChunkCache::open(folder.path(), u64::MAX).unwrap();
+        let blob = cache.blob(key(b"read"), SEGMENT);
+        let (chunk, bytes) = &read[0];
+        blob.chunk(chunk, Digester::Sha256, || Ok(verified(chunk, bytes))).1.unwrap();
+        assert!(is_here(&blob, chunk) && blob.stats().recovered == 1);
+    }
+    let cache = ChunkCache::open(folder.path(), 3 << 19).unwrap();
+    cache.make_room();
+    let data = |name: &[u8]| folder.path().join(format!("blobs/{}.data", key(name)));
+    assert!(data(b"read").exists() && !data(b"written").exists());
+}
+
+#[test]
+fn what_serves_as_a_device_counts_and_others_go_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = ChunkCache::open(folder.path(), 10 << 20).unwrap();
+    let (whole, other) = (cache.blob(key(b"a"), 10 * SEGMENT), cache.blob(key(b"b"), 10 * SEGMENT));
+    let all = fill(&whole, 0..4);
+    let device = whole.device(all.iter().map(|(chunk, _)| *chunk)).unwrap();
+    next_tick();
+    let others = fill(&other, 0..7);
+    cache.make_room();
+    // The kernel reads it, and nobody is told: it is the oldest, and stays.
+    assert_eq!(cache.held(), 9 << 20);
+    assert!(all.iter().all(|(chunk, _)| is_here(&whole, chunk)));
+    next_tick();
+    drop(device);
+    fill(&other, 7..9);
+    cache.make_room();
+    assert!(!whole.is_given_up(), "it was used a moment ago");
+    assert!(!is_here(&other, &others[2].0) && cache.held() <= 10 << 20);
+}
+
+#[test]
 fn readers_get_right_bytes_while_room_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Arc::new(ChunkCache::open(folder.path(), 2 << 20).unwrap());

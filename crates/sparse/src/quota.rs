@@ -20,10 +20,14 @@ struct Accounts<K> {
     low: u64,
     total: u64,
     files: HashMap<K, Account>,
+    /// How many accounts were opened.
+    opened: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Account {
+    /// No other account has it, also none of the same name.
+    number: u64,
     bytes: u64,
     last_use: u64,
     pins: u32,
@@ -39,6 +43,7 @@ impl<K: Clone + Eq + Hash + Debug> Quota<K> {
                 low: low.min(high),
                 total: 0,
                 files: HashMap::new(),
+                opened: 0,
             })),
         }
     }
@@ -53,8 +58,9 @@ impl<K: Clone + Eq + Hash + Debug> Quota<K> {
     /// Opens the account of a file, last used at `tick`; an open one keeps its pins.
     pub fn add(&self, key: K, bytes: u64, tick: u64) {
         let mut accounts = self.lock();
-        let account =
-            accounts.files.entry(key).or_insert(Account { bytes: 0, last_use: tick, pins: 0 });
+        accounts.opened += 1;
+        let new = Account { number: accounts.opened, bytes: 0, last_use: tick, pins: 0 };
+        let account = accounts.files.entry(key).or_insert(new);
         let before = std::mem::replace(&mut account.bytes, bytes);
         accounts.total = accounts.total - before + bytes;
     }
@@ -92,8 +98,11 @@ impl<K: Clone + Eq + Hash + Debug> Quota<K> {
     /// Keeps a file from being a victim until the pin is dropped; `None` if it has no account.
     #[must_use]
     pub fn pin(&self, key: &K) -> Option<Pin<K>> {
-        self.lock().files.get_mut(key)?.pins += 1;
-        Some(Pin { accounts: Arc::clone(&self.accounts), key: key.clone() })
+        let mut accounts = self.lock();
+        let account = accounts.files.get_mut(key)?;
+        account.pins += 1;
+        let number = account.number;
+        Some(Pin { accounts: Arc::clone(&self.accounts), key: key.clone(), number })
     }
 
     /// Whether somebody has a pin on the file.
@@ -177,16 +186,20 @@ impl<K: Debug> Clone for Quota<K> {
     }
 }
 
-/// Keeps one file from being evicted for as long as it lives.
+/// Keeps one file from being evicted for as long as it lives; not another that is called the same
+/// later.
 #[derive(Debug)]
 pub struct Pin<K: Eq + Hash + Debug> {
     accounts: Arc<Mutex<Accounts<K>>>,
     key: K,
+    number: u64,
 }
 
 impl<K: Eq + Hash + Debug> Drop for Pin<K> {
     fn drop(&mut self) {
-        if let Some(account) = lock(&self.accounts).files.get_mut(&self.key) {
+        if let Some(account) = lock(&self.accounts).files.get_mut(&self.key)
+            && account.number == self.number
+        {
             account.pins = account.pins.saturating_sub(1);
         }
     }
@@ -243,8 +256,12 @@ mod tests {
         let pin = quota.pin(&"a");
         quota.remove(&"a");
         quota.set_bytes(&"a", 999);
+        assert_eq!((quota.total(), quota.by_age()), (0, vec![]));
+        quota.add("a", 70, 2);
+        let of_the_next = quota.pin(&"a");
         drop(pin);
-        assert_eq!(quota.total(), 0);
-        assert_eq!(quota.by_age(), []);
+        assert_eq!((quota.pinned(), quota.by_age()), (70, vec![]));
+        drop(of_the_next);
+        assert_eq!(quota.by_age(), [("a", 70)]);
     }
 }
