@@ -1,7 +1,7 @@
 //! Mounted images whose chunks are all on the node, by both ways into the kernel, beside ext4 with
 //! the same files on the same disk.
 //!
-//! - `page-warm`: the pages are in the kernel's cache;
+//! - `page-warm`: the pages are in the kernel's cache; read by one reader, and small reads by four too;
 //! - `page-cold`: the caches are dropped, ours, ext4's and all others;
 //! - `find`: every name with its attributes, after the kernel has forgotten its inodes.
 //!
@@ -32,7 +32,7 @@ const SIDES: [&str; 4] = ["ext4", "fuse", "erofs", "erofs, served"];
 /// MB/s, and seconds of `find`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Figures {
-    warm: [f64; 2],
+    warm: [f64; 3],
     cold: [f64; 2],
     find: f64,
 }
@@ -78,7 +78,8 @@ fn told(rounds: &[[Figures; 4]]) -> anyhow::Result<()> {
         Row::of(case, metric, rounds.iter().map(value)).against("ext4")
     };
     for (side, limit) in [(1, true), (2, true), (3, false)] {
-        for (kind, way) in ["sequential", "random 4 KiB"].into_iter().enumerate() {
+        let ways = ["sequential", "random 4 KiB", "random 4 KiB by four"];
+        for (kind, way) in ways.into_iter().enumerate() {
             let case = format!("page-warm, {way}, {}", SIDES[side]);
             let row = of(&case, "throughput_ratio", &|r| r[side].warm[kind] / r[0].warm[kind]);
             report.add(if limit { row.at_least(0.95) } else { row });
@@ -108,15 +109,17 @@ fn measure(at: &Path) -> anyhow::Result<Figures> {
     let read = |_| std::io::copy(&mut fs::File::open(&large)?, &mut std::io::sink());
     (0..2).map(read).collect::<Result<Vec<_>, _>>()?;
     let timed = &["--time_based", "--runtime=2"];
-    let warm = [fio(&large, "read", "1M", timed)?, fio(&large, "randread", "4k", timed)?];
+    let four = &["--time_based", "--runtime=2", "--numjobs=4", "--group_reporting"];
+    let random = |more: &[&str]| fio(&large, "randread", "4k", more);
+    let warm = [fio(&large, "read", "1M", timed)?, random(timed)?, random(four)?];
     forget(Forget::All)?;
     let sequential = fio(&large, "read", "1M", &[])?;
     forget(Forget::All)?;
-    let cold = [sequential, fio(&large, "randread", "4k", timed)?];
+    let cold = [sequential, random(timed)?];
     Ok(Figures { warm, cold, find: find(at)? })
 }
 
-/// MB/s of reading the file by plain reads, one at a time.
+/// MB/s of reading the file by plain reads, one at a time for each reader.
 fn fio(file: &PathBuf, how: &str, block: &str, more: &[&str]) -> anyhow::Result<f64> {
     let mut command = Command::new("fio");
     command.args(["--name=read", "--readonly", "--ioengine=psync", "--output-format=json"]);
