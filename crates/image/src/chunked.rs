@@ -13,6 +13,7 @@ use rafs::BlobId;
 use rafs::ondisk::MAX_BOOTSTRAP;
 use registry::Credential;
 
+use crate::beside::Beside;
 use crate::local::META;
 use crate::oci::{Descriptor, Manifest, annotation};
 use crate::store::{Document, Store, StoreError};
@@ -124,36 +125,43 @@ pub fn read_bootstrap(store: &dyn Store, layer: &Descriptor) -> Result<Found, Op
     let unpacker = Unpacker::new(&mut stored, limits);
     let unpacker = unpacker.map_err(OpenError::read("the bootstrap layer"))?;
     let mut tar = TarReader::new(Hashing { inner: unpacker, hasher: &mut hasher }, limits);
-    let (mut bootstrap, mut merkle, mut metas) = (None, None, HashMap::new());
+    let (mut bootstrap, mut beside) = (None, Beside::new());
     while let Some(member) = tar.next_member().map_err(failed)? {
         // `image/` before the names; very old images have none.
         let path = member.path.strip_prefix(b"./").unwrap_or(&member.path);
         let name = path.strip_prefix(b"image/").unwrap_or(path).to_vec();
-        let mut read = || -> Result<Bytes, OpenError> {
-            let mut bytes = Vec::new();
-            let data = tar.data(&member);
-            let read = data.take(MAX_BOOTSTRAP).read_to_end(&mut bytes);
-            read.map_err(OpenError::read("the bootstrap layer"))?;
-            Ok(bytes.into())
+        let data = tar.data(&member);
+        let read = match &name[..] {
+            b"image.boot" => whole(data).map(|bytes| {
+                beside.is_beside(&bytes);
+                bootstrap = Some(bytes);
+            }),
+            b"image.merkle" => beside.merkle(data),
+            name => match blob_of(name) {
+                Some(blob) => beside.meta(blob, data),
+                None => Ok(()),
+            },
         };
-        match &name[..] {
-            b"image.boot" => bootstrap = Some(read()?),
-            b"image.merkle" => merkle = Some(read()?),
-            name => {
-                let hex = name
-                    .strip_suffix(META.as_bytes())
-                    .and_then(|hex| std::str::from_utf8(hex).ok());
-                if let Some(digest) = hex.and_then(|hex| format!("sha256:{hex}").parse().ok()) {
-                    metas.insert(digest, read()?);
-                }
-            }
-        }
+        read.map_err(OpenError::read("the bootstrap layer"))?;
     }
     drop(tar);
     // The end of the layer, behind the end of the tar, has its say in its digest.
     stored.drain().map_err(OpenError::read("the bootstrap layer"))?;
     let bootstrap = bootstrap.ok_or(OpenError::NoBootstrap(layer.digest))?;
+    let Beside { metas, merkle, .. } = beside;
     Ok(Found { bootstrap, metas, merkle, diff_id: hasher.finish() })
+}
+
+fn whole(data: impl Read) -> io::Result<Bytes> {
+    let mut bytes = Vec::new();
+    data.take(MAX_BOOTSTRAP).read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+/// The blob whose compression info a file of this name is.
+fn blob_of(name: &[u8]) -> Option<Digest> {
+    let hex = std::str::from_utf8(name.strip_suffix(META.as_bytes())?).ok()?;
+    format!("sha256:{hex}").parse().ok()
 }
 
 /// A reader that hashes.

@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod beside;
 pub mod bytes;
 mod causes;
 pub mod choose;

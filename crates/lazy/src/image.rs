@@ -1,6 +1,7 @@
 //! A bootstrap and its blobs: files that can be read.
 
 mod batches;
+mod info;
 mod recorded;
 mod rights;
 mod whole;
@@ -22,6 +23,7 @@ use crate::parts::{Piece, parts, pieces};
 use crate::patience::{InVain, Pauses, is_outage, patiently};
 use crate::right::Right;
 use crate::source::{Source, Want};
+use info::InfoRoom;
 
 /// Where the chunks of one of an image's blobs come from.
 #[derive(Debug)]
@@ -66,6 +68,7 @@ pub struct LazyImage<B> {
     slots: Vec<Slot>,
     cache: Arc<ChunkCache>,
     in_vain: InVain,
+    info_room: InfoRoom,
 }
 
 impl<B: AsRef<[u8]>> LazyImage<B> {
@@ -84,7 +87,8 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
             right: Right::default(),
         };
         let slots = bootstrap.blobs().iter().map(from).map(slot).collect();
-        Self { bootstrap, slots, cache, in_vain: InVain::default() }
+        let (in_vain, info_room) = (InVain::default(), InfoRoom::new());
+        Self { bootstrap, slots, cache, in_vain, info_room }
     }
 
     /// The metadata.

@@ -8,6 +8,7 @@ use zerocopy::byteorder::little_endian::{U32, U64};
 use crate::algorithm::{ChunkSize, Compressor, Digester};
 use crate::error::{RafsError, Unsupported};
 use crate::ondisk::blob::{BlobEntry, PLACEHOLDER, features};
+use crate::ondisk::meta::{Batch, Header};
 use crate::ondisk::{BLOCK, MAX_CHUNKS, MAX_COMPRESSED, MAX_UNCOMPRESSED};
 
 /// Which blob is meant.
@@ -207,7 +208,10 @@ impl Blob {
         let entries = self.ci_entry_size() * u64::from(self.chunks);
         let ci = &self.ci;
         let length = if self.has_batches() {
-            ci.uncompressed_size >= entries
+            // No batch is empty. They may begin at a block.
+            let batches = size_of::<Batch>() as u64 * u64::from(self.chunks);
+            let most = entries.next_multiple_of(BLOCK).saturating_add(batches);
+            (entries..=most).contains(&ci.uncompressed_size)
         } else {
             ci.uncompressed_size == entries
         };
@@ -216,6 +220,14 @@ impl Blob {
             .checked_add(ci.compressed_size)
             .is_some_and(|end| end <= MAX_COMPRESSED && ci.compressed_size <= ci.uncompressed_size);
         length && inside
+    }
+
+    /// How long its compression info is as a file, with the header, in bytes.
+    #[must_use]
+    pub const fn ci_file_length(&self) -> u64 {
+        // A blob is much shorter than what a number can say.
+        let table = self.ci.uncompressed_size.next_multiple_of(BLOCK);
+        table.saturating_add(size_of::<Header>() as u64)
     }
 
     /// How long an entry of its compression info is, in bytes.

@@ -235,6 +235,27 @@ fn counts_that_are_not_true_are_refused() {
 }
 
 #[test]
+fn compression_info_is_no_longer_than_its_chunks_need() {
+    let field = |name: usize| Spoilt::new().tables().0 + name as u64;
+    let chunks = u64::from(Spoilt::new().u32(field(offset_of!(BlobEntry, chunks))));
+    let (plain, stored) = (
+        field(offset_of!(BlobEntry, ci_uncompressed_size)),
+        field(offset_of!(BlobEntry, ci_compressed_size)),
+    );
+    // For each chunk an entry of 24 bytes and a batch of 40, and a block between them.
+    let most = 64 * chunks + 4096;
+    for size in [most + 1, 32 << 30, 1 << 40, u64::MAX] {
+        let longer = Spoilt::new().put(plain, &size.to_le_bytes());
+        assert!(corrupt(&longer.error()).contains("cannot be so long"), "{size}");
+        // Stored in as many bytes, too.
+        let both = Spoilt::new().put(plain, &size.to_le_bytes()).put(stored, &size.to_le_bytes());
+        assert!(corrupt(&both.error()).contains("cannot be so long"), "{size}");
+    }
+    let shorter = Spoilt::new().put(plain, &(24 * chunks - 1).to_le_bytes());
+    assert!(corrupt(&shorter.error()).contains("cannot be so long"));
+}
+
+#[test]
 fn a_chunk_table_that_is_not_true_is_refused() {
     let (_, table) = Spoilt::new().tables();
     let row = |number: u64, field: usize| table + number * 80 + field as u64;

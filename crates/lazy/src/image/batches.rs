@@ -1,7 +1,7 @@
 //! Chunks that are stored together with others.
 
-use rafs::ci::{HEADER_SIZE, Location};
-use rafs::{Blob, ChunkInfo, CompressionInfo, VerifiedChunk};
+use rafs::ci::Location;
+use rafs::{Blob, ChunkInfo, VerifiedChunk};
 
 use super::{LazyImage, Slot, odd};
 use crate::blob::CachedBlob;
@@ -38,34 +38,5 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
             }
         }
         Ok(wanted)
-    }
-
-    /// The compression info of a blob: from beside the bootstrap, or from the blob.
-    fn info_of<'a>(
-        &self,
-        slot: &'a Slot,
-        blob: &Blob,
-        chunk: &ChunkInfo,
-        from: &fetch::From<'_>,
-    ) -> Result<&'a CompressionInfo, FetchError> {
-        let chunk = chunk.digest;
-        if let Some(info) = slot.info.get() {
-            return Ok(info);
-        }
-        let beside = slot.from.info.as_ref().map(|file| CompressionInfo::from_file(blob, file));
-        let info = match beside {
-            Some(Ok(info)) => Ok(info),
-            beside => {
-                if let Some(Err(error)) = beside {
-                    tracing::warn!(%error, "what lies beside the bootstrap is wrong: asking the blob");
-                }
-                let length = blob.ci.compressed_size.saturating_add(HEADER_SIZE);
-                let stored = from.source.read(blob.ci.offset, length, &from.want);
-                let stored = stored.map_err(|error| FetchError::Source { chunk, error })?;
-                CompressionInfo::from_blob(blob, &stored)
-            }
-        };
-        let info = info.map_err(|error| FetchError::Place { chunk, error })?;
-        Ok(slot.info.get_or_init(|| info))
     }
 }
