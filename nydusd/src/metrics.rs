@@ -67,6 +67,10 @@ impl Collector for OfNode {
         show("chunks_damaged", help, &ConstCounter::new(chunks.damaged))?;
         let help = "Chunks that were handed on and not kept";
         show("chunks_unkept", help, &ConstCounter::new(chunks.unkept))?;
+        let (left, left_bytes) = node.to_prefetch();
+        let help = "Chunks that are still to be prefetched for the mounts that there are";
+        show("prefetch_left_chunks", help, &gauge(left))?;
+        show("prefetch_left_bytes", "Their bytes, uncompressed", &gauge(left_bytes))?;
         show("cache_held_bytes", "Bytes that the chunk cache holds", &gauge(chunks.held))?;
         show("cache_quota_bytes", "Bytes that it may hold", &gauge(node.quota()))
     }

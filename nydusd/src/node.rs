@@ -26,7 +26,7 @@ use crate::grants::Grants;
 use crate::lock::lock;
 use crate::metadata::{Kept, Metadata};
 use crate::open::metadata_folder;
-pub use crate::orders::{Order, Stats, Supply, Told};
+pub use crate::orders::{How, Order, Stats, Supply, Told};
 use crate::places::Places;
 use crate::prefetch::runner::Prefetch;
 use crate::records::{Record, Records};
@@ -45,7 +45,7 @@ struct Served {
     _kept: Arc<Kept>,
     traffic: Arc<Traffic>,
     /// Ends with the mount.
-    _prefetch: Option<Prefetch>,
+    prefetch: Option<Prefetch>,
     /// What the next process is to mount again; none where somebody else sees to that.
     record: Option<Record>,
 }

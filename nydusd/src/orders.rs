@@ -9,7 +9,8 @@ use lazy::ChunkStats;
 use serde::{Deserialize, Serialize};
 
 use crate::driver::Driver;
-use crate::prefetch::PrefetchOrder;
+use crate::fuse::files::Counting;
+use crate::prefetch::{PrefetchOrder, PrefetchStats};
 use crate::tally::ReadStats;
 
 /// What is to be mounted, and where.
@@ -32,6 +33,17 @@ pub struct Order {
     /// What is fetched before it is read.
     #[serde(default)]
     pub prefetch: PrefetchOrder,
+}
+
+/// How an image is mounted.
+#[derive(Clone, Copy, Debug)]
+pub struct How<'a> {
+    /// The way into the kernel.
+    pub driver: Driver,
+    /// What is fetched before it is read.
+    pub prefetch: &'a PrefetchOrder,
+    /// What is counted of its files.
+    pub counting: Counting,
 }
 
 /// How a process gets and keeps chunks, for all of its mounts.
@@ -78,4 +90,7 @@ pub struct Stats {
     pub reads: ReadStats,
     /// The chunks of its blobs, which others may share.
     pub chunks: ChunkStats,
+    /// What was fetched before it was read, if anything was to be.
+    #[serde(default)]
+    pub prefetch: Option<PrefetchStats>,
 }

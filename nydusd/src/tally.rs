@@ -1,5 +1,6 @@
-//! What became of the reads of all mounts of a process, and who gave bytes of chunks: for Prometheus.
-//! (Those of one mount are in [`crate::fuse::traffic`].)
+//! What became of the reads of all mounts of a process, who gave bytes of chunks, and what came by
+//! prefetching: for Prometheus. (Those of one mount are in [`crate::fuse::traffic`] and
+//! [`crate::prefetch::progress`].)
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -71,6 +72,7 @@ pub struct Tally {
     seconds: Family<AnswerLabel, Histogram, fn() -> Histogram>,
     waiting: Gauge,
     given: Family<FromLabel, Counter>,
+    prefetched: (Counter, Counter),
 }
 
 /// From 10 µs, which a read of pages takes, to 42 s, in which the longest wait ends.
@@ -85,6 +87,7 @@ impl Default for Tally {
             seconds: Family::new_with_constructor(seconds),
             waiting: Gauge::default(),
             given: Family::default(),
+            prefetched: Default::default(),
         }
     }
 }
@@ -100,6 +103,10 @@ impl Tally {
         registry.register("reads_waiting", help, self.waiting.clone());
         let help = "Bytes of chunks, as stored, by who gave them: dfdaemon, registry, file";
         registry.register("fetched_bytes", help, self.given.clone());
+        let help = "Chunks that came before anybody read them";
+        registry.register("prefetched_chunks", help, self.prefetched.0.clone());
+        let help = "Their bytes, uncompressed";
+        registry.register("prefetched_bytes", help, self.prefetched.1.clone());
         for source in [From::Dfdaemon, From::Registry, From::File] {
             self.given(source, 0);
         }
@@ -124,6 +131,12 @@ impl Tally {
     /// Somebody gave bytes of chunks.
     pub fn given(&self, source: From, bytes: u64) {
         self.given.get_or_create(&FromLabel { source }).inc_by(bytes);
+    }
+
+    /// So many chunks came by prefetching, of so many bytes, uncompressed.
+    pub fn prefetched(&self, chunks: u64, bytes: u64) {
+        self.prefetched.0.inc_by(chunks);
+        self.prefetched.1.inc_by(bytes);
     }
 }
 

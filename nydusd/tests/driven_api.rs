@@ -71,7 +71,38 @@ fn answers_have_the_shapes_that_the_snapshotter_reads() {
     });
     assert_eq!(shown("/api/v1/metrics/backend"), registry);
     assert_eq!(rig.daemon.get("/api/v1/metrics/inflight").status, 204);
-    assert_eq!(rig.daemon.get("/api/v1/daemon/events").status, 204);
+    let time = json!({ "secs": "number", "nanos": "number" });
+    let superblock = shown("/api/v1/daemon/backend?mountpoint=%2F");
+    assert_eq!(superblock["flags"], json!({ "bits": "number" }));
+    assert_eq!((&superblock["attr_timeout"], &superblock["entry_timeout"]), (&time, &time));
+    for number in ["magic", "version", "chunk_size", "inodes_count", "root_nid", "meta_blkaddr"] {
+        assert_eq!(superblock[number], "number", "{number}");
+    }
+    // What nobody wants counted is told as nothing.
+    assert_eq!(rig.daemon.get("/api/v1/metrics/files").body, json!({}));
+    assert_eq!(rig.daemon.get("/api/v1/metrics/files?latest=true").body, json!([]));
+    assert_eq!(rig.daemon.get("/api/v1/metrics/pattern?id=%2F").body, json!([]));
+}
+
+#[test]
+fn what_went_wrong_is_told() {
+    if !can_mount() {
+        return;
+    }
+    let rig = Rig::shared("auto");
+    let events = || rig.daemon.get("/api/v1/daemon/events");
+    let expected = json!({
+        "max_errors": "number", "total_errors": "number", "max_size": "number",
+        "total_size": "number", "errors": [],
+    });
+    assert_eq!((events().status, shape(&events().body)), (200, expected));
+    let nowhere = rig.daemon.path("no/such/bootstrap");
+    assert_eq!(rig.daemon.mount("/bad", &nowhere, &rig.config).status, 500);
+    let told = events().body;
+    let errors = told["errors"].as_array().unwrap();
+    assert_eq!(told["total_errors"], errors.len());
+    let line = errors.last().unwrap().as_str().unwrap();
+    assert!(line.contains("not mounted") && line.contains("/bad"), "{line}");
 }
 
 #[test]
@@ -186,6 +217,13 @@ fn what_is_no_question_changes_nothing() {
         400
     );
     assert_eq!(refused("GET", "/api/v1/metrics?id=/bad", ""), 404);
+    for numbers in ["files?", "files?latest=true&", "pattern?", "blobcache?", "backend?"] {
+        assert_eq!(refused("GET", &format!("/api/v1/metrics/{numbers}id=/bad"), ""), 404);
+    }
+    assert_eq!(refused("PUT", "/api/v1/daemon/backend", "{}"), 400);
+    for unsupported in ["sendfd", "takeover", "resend"] {
+        assert_eq!(refused("PUT", &format!("/api/v1/daemon/fuse/{unsupported}"), ""), 501);
+    }
     assert_eq!(refused("GET", "/api/v1/daemon/backend?mountpoint=/bad", ""), 404);
     assert_eq!(refused("PUT", "/api/v1/config?id=/bad", "{}"), 404);
     assert_eq!(refused("GET", "/api/v9/daemon", ""), 404);

@@ -77,6 +77,32 @@ fn the_images_list_is_fetched_and_nothing_else() {
 }
 
 #[test]
+fn what_is_prefetched_is_told() {
+    if !can_mount() {
+        return;
+    }
+    let (mut node, name, _registry) = listed("fuse");
+    let daemon = dfdaemon(&node.path("layout"), &node.socket());
+    daemon.stalls.store(true, Ordering::SeqCst);
+    node.mount(Path::new(&name), &[]);
+    let stats = || node.stats_json()["prefetch"].clone();
+    let number = |stats: &serde_json::Value, name: &str| stats[name].as_u64().unwrap();
+    let before = stats();
+    // The chunks of `a/big` and `one`; what is on its way is not here.
+    assert_eq!((&before["going"], number(&before, "chunks")), (&true.into(), 0), "{before}");
+    assert_eq!(number(&before, "left_bytes"), 5_000_124, "{before}");
+    daemon.stalls.store(false, Ordering::SeqCst);
+    wait(|| stats()["going"] == false, "its end");
+    let after = stats();
+    assert_eq!((number(&after, "left"), number(&after, "left_bytes")), (0, 0), "{after}");
+    assert_eq!(number(&after, "chunks"), number(&before, "left"), "{after}");
+    assert_eq!(number(&after, "bytes"), 5_000_124, "{after}");
+    assert!(number(&after, "ended") >= number(&after, "began"), "{after}");
+    assert!((1..20).contains(&number(&after, "requests")), "{after}");
+    node.umount();
+}
+
+#[test]
 fn without_a_list_nothing_is_fetched_and_with_none_not_even_that() {
     if !can_mount() {
         return;

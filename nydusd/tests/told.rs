@@ -38,13 +38,6 @@ fn value(text: &str, name: &str) -> f64 {
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }
 
-fn stats(node: &Node) -> Value {
-    let mut command = nydusd(&["stats", "--json", "--cache-dir"]);
-    let output = command.arg(node.path("cache")).arg(node.at()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
 #[test]
 fn reads_and_chunks_are_counted_and_told() {
     if !can_mount() {
@@ -55,13 +48,13 @@ fn reads_and_chunks_are_counted_and_told() {
         let daemon = dfdaemon(&node.path("layout"), &node.socket());
         node.serve(&["--cache-size", "1GiB"]);
         node.mount_too(Path::new(&name), &node.at());
-        let before = stats(&node);
+        let before = node.stats_json();
         assert_eq!(before["reads"]["bytes"], 0, "{driver}: {before}");
         assert_eq!((&before["driver"], &before["image"]), (&driver.into(), &name.as_str().into()));
         assert!(before["manifest"].as_str().unwrap().starts_with("sha256:"));
         let big = fs::read(node.at().join("a/big")).unwrap();
         assert!(big == fs::read(tree.join("a/big")).unwrap());
-        let told = stats(&node);
+        let told = node.stats_json();
         let number = |told: &Value, of: &str, what: &str| told[of][what].as_u64().unwrap();
         assert!(number(&told, "reads", "bytes") >= 5_000_123, "{driver}: {told}");
         assert!(number(&told, "reads", "waited") >= 1, "{driver}: {told}");
@@ -85,7 +78,7 @@ fn reads_and_chunks_are_counted_and_told() {
         daemon.down.store(true, Ordering::SeqCst);
         registry.down.store(true, Ordering::SeqCst);
         fs::read(node.at().join("chunk")).unwrap_err();
-        assert!(number(&stats(&node), "reads", "failed") >= 1, "{driver}");
+        assert!(number(&node.stats_json(), "reads", "failed") >= 1, "{driver}");
         registry.down.store(false, Ordering::SeqCst);
         fs::read(node.at().join("chunk")).unwrap();
         assert!(value(&metrics(&node), "fetched_bytes_total{source=\"registry\"}") > 0.0);

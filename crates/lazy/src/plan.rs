@@ -1,7 +1,10 @@
-//! What is prefetched, in which order: what the image's list names, then all of its blobs.
+//! What is prefetched, in which order: what whoever mounts the image names, what the image's own list
+//! names, then all of its blobs.
 //!
 //! Nothing is fetched here, and nothing is remembered of the chunks: a plan walks the metadata as far
-//! as it is asked. What is here already it leaves out.
+//! as it is asked. What is here already it leaves out. Lists may say anything: each file and directory
+//! is walked once, whatever names it and however often, so that a plan takes no more steps than the
+//! metadata has names and chunks.
 
 use std::collections::HashSet;
 use std::vec;
@@ -11,10 +14,14 @@ use rafs::{Bootstrap, ChunkInfo};
 
 use crate::run::{Run, place};
 
+/// So many entries of an image's own list count; what stands behind them is left out. No list that is
+/// meant to be fetched first is so long.
+pub const LONGEST_LIST: usize = 1 << 16;
+
 /// How much is prefetched.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Extent {
-    /// What the image's list names; a directory in it means all below.
+    /// What the lists name; a directory in them means all below.
     Listed,
     /// That first, then the rest of all blobs.
     All,
@@ -50,14 +57,23 @@ impl Step {
     }
 }
 
-/// Where in the image a plan stands.
-#[derive(Debug)]
+/// What is still to be fetched.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Left {
+    /// How many chunks.
+    pub chunks: u64,
+    /// Their bytes, uncompressed.
+    pub bytes: u64,
+}
+
+/// Where in the image a plan stands; by default at its end.
+#[derive(Clone, Default, Debug)]
 pub struct Plan {
-    /// What is left of the list.
+    /// What is left of the lists.
     listed: vec::IntoIter<Nid>,
     /// The directories that are being walked, each with the place of its next entry.
     open: Vec<(Nid, u64)>,
-    /// A directory is walked once, whatever names it.
+    /// A file or directory is walked once, whatever names it.
     walked: HashSet<Nid>,
     /// The file whose chunks come now, and the next one's number.
     file: Option<(Inode, usize)>,
@@ -68,16 +84,17 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// For the image of this bootstrap.
+    /// For the image of this bootstrap; what is `first` comes before the image's own list.
     ///
-    /// A list of the root alone is what converters write for whoever named nothing. It means
+    /// An own list of the root alone is what converters write for whoever named nothing. It means
     /// everything, and counts as no list: everything is what [`Extent::All`] is for.
     #[must_use]
-    pub fn new<B: AsRef<[u8]>>(bootstrap: &Bootstrap<B>, extent: Extent) -> Self {
-        let mut listed: Vec<Nid> = bootstrap.prefetch().collect();
-        if listed == [bootstrap.root()] {
-            listed.clear();
+    pub fn new<B: AsRef<[u8]>>(bootstrap: &Bootstrap<B>, first: &[Nid], extent: Extent) -> Self {
+        let mut own: Vec<Nid> = bootstrap.prefetch().take(LONGEST_LIST).collect();
+        if own == [bootstrap.root()] {
+            own.clear();
         }
+        let listed = [first, own.as_slice()].concat();
         Self {
             listed: listed.into_iter(),
             open: Vec::new(),
@@ -121,6 +138,24 @@ impl Plan {
         }
     }
 
+    /// How much is to come that is not `here`, each chunk counted once. Takes as many steps as that
+    /// has names and chunks.
+    #[must_use]
+    pub fn left<B: AsRef<[u8]>>(
+        mut self,
+        bootstrap: &Bootstrap<B>,
+        here: impl Fn(&ChunkInfo) -> bool,
+    ) -> Left {
+        let (mut left, mut seen) = (Left::default(), HashSet::new());
+        while let Some(chunk) = self.pending.take().or_else(|| self.chunk(bootstrap)) {
+            if !here(&chunk) && seen.insert((chunk.blob, chunk.index)) {
+                left.chunks = left.chunks.saturating_add(1);
+                left.bytes = left.bytes.saturating_add(u64::from(chunk.uncompressed_size));
+            }
+        }
+        left
+    }
+
     /// The next chunk, whether it is here or not. What the metadata has wrong is left out: its
     /// reader is told.
     fn chunk<B: AsRef<[u8]>>(&mut self, bootstrap: &Bootstrap<B>) -> Option<ChunkInfo> {
@@ -143,7 +178,7 @@ impl Plan {
         }
     }
 
-    /// The next name below the directories that are open, or of the list.
+    /// The next name below the directories that are open, or of the lists.
     fn name<B: AsRef<[u8]>>(&mut self, bootstrap: &Bootstrap<B>) -> Option<Nid> {
         while let Some((nid, at)) = self.open.last_mut() {
             let directory = bootstrap.inode(*nid).and_then(|inode| bootstrap.directory(&inode));
@@ -163,7 +198,7 @@ impl Plan {
     fn enter<B: AsRef<[u8]>>(&mut self, bootstrap: &Bootstrap<B>, nid: Nid) {
         let Ok(inode) = bootstrap.inode(nid) else { return };
         match inode.file_type {
-            FileType::Regular => self.file = Some((inode, 0)),
+            FileType::Regular if self.walked.insert(nid) => self.file = Some((inode, 0)),
             FileType::Directory if self.walked.insert(nid) => self.open.push((nid, 0)),
             _ => {}
         }

@@ -4,7 +4,7 @@ use rafs::{ChunkInfo, Stored};
 
 use crate::error::{FetchError, ReadError};
 use crate::image::LazyImage;
-use crate::plan::{Plan, Step};
+use crate::plan::{Left, Plan, Step};
 use crate::source::Want;
 
 /// What became of the chunks of a step; none of it counts what was on its way already.
@@ -12,6 +12,8 @@ use crate::source::Want;
 pub struct Outcome {
     /// How many came, and were right.
     pub fetched: usize,
+    /// Their bytes, uncompressed.
+    pub bytes: u64,
     /// How many of them the cache keeps.
     pub kept: usize,
     /// How many did not come right.
@@ -22,6 +24,12 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     /// What `plan` has next that is not here, of at most `most` stored bytes where it can be cut so.
     pub fn next_step(&self, plan: &mut Plan, most: u64) -> Option<Step> {
         plan.next(self.bootstrap(), most, |chunk| self.has(chunk))
+    }
+
+    /// How much of `plan` is to come that is not here.
+    #[must_use]
+    pub fn left(&self, plan: Plan) -> Left {
+        plan.left(self.bootstrap(), |chunk| self.has(chunk))
     }
 
     /// Whether chunks of so many bytes fit into the cache, without anything being lost that was used
@@ -41,6 +49,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
                 let (mut outcome, first) = (Outcome::default(), run.chunks.first());
                 let given_up = self.fetch_run(run, want, |chunk| {
                     outcome.fetched += 1;
+                    outcome.bytes += u64::from(chunk.info().uncompressed_size);
                     outcome.kept += usize::from(self.has(chunk.info()));
                 })?;
                 outcome.given_up = given_up.map_err(|error| match first {
@@ -66,7 +75,8 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         claim.land(fetched.map_err(|error| ReadError::Fetch(error.into()))?);
         Self::has_fetched(slot);
         self.make_room();
-        Ok(Outcome { fetched: 1, kept: usize::from(self.has(chunk)), given_up: 0 })
+        let (kept, bytes) = (usize::from(self.has(chunk)), u64::from(chunk.uncompressed_size));
+        Ok(Outcome { fetched: 1, bytes, kept, given_up: 0 })
     }
 
     fn has(&self, chunk: &ChunkInfo) -> bool {

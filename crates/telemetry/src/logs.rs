@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::reload::Handle;
 
+use crate::recent::{Recent, Remembering};
+
 /// The `[log]` section of every binary's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -91,12 +93,21 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
 /// How what is logged is changed.
 static CHANGE: OnceLock<Handle<EnvFilter, Formatter>> = OnceLock::new();
 
-/// As [`init`], as text, but what is logged can be changed later ([`change`]); each line costs a
-/// little more.
+/// What was said last at `warn` and above, in a process that logs by [`init_changeable`].
+static RECENT: Recent = Recent::new();
+
+/// What this process said last at `warn` and above; nothing if it logs by [`init`].
+#[must_use]
+pub fn recent() -> &'static Recent {
+    &RECENT
+}
+
+/// As [`init`], as text, but what is logged can be changed later ([`change`]), and what went wrong
+/// last is remembered ([`recent`]); each line costs a little more.
 pub fn init_changeable(config: &LogConfig) -> Result<(), LogError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(config.filter()?)
-        .with_writer(std::io::stderr as fn() -> std::io::Stderr)
+        .with_writer(Remembering(&RECENT))
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_filter_reloading();
@@ -120,7 +131,7 @@ type Formatter = tracing_subscriber::layer::Layered<
         tracing_subscriber::Registry,
         tracing_subscriber::fmt::format::DefaultFields,
         tracing_subscriber::fmt::format::Format,
-        fn() -> std::io::Stderr,
+        Remembering,
     >,
     tracing_subscriber::Registry,
 >;

@@ -62,7 +62,8 @@ pub(super) struct Fuse {
     /// Accepted; there are as many descriptors as there may be
     #[arg(long, value_name = "N")]
     rlimit_nofile: Option<u64>,
-    /// Accepted; the image's own list says what is fetched first
+    /// A list of paths in the image, one a line, that are fetched before the image's own list, if the
+    /// configuration has anything prefetched
     #[arg(long, value_name = "FILE")]
     prefetch_files: Option<PathBuf>,
     #[command(flatten)]
@@ -84,14 +85,13 @@ impl Fuse {
             (None, None) => None,
         };
         let only = match (self.bootstrap, config) {
-            (Some(bootstrap), Some(config)) => Some(Only { bootstrap, config }),
+            (Some(bootstrap), Some(config)) => {
+                Some(Only { bootstrap, config, first: self.prefetch_files })
+            }
             (None, None) if self.apisock.is_some() => None,
             (None, None) => bail!("there is nothing to be mounted, and no --apisock to ask by"),
             _ => bail!("--bootstrap goes with --config or --localfs-dir"),
         };
-        if let Some(list) = &self.prefetch_files {
-            tracing::warn!(list = %list.display(), "--prefetch-files is ignored: the image has a list");
-        }
         let daemon = Daemon::new(Options {
             id: self.id,
             supervisor: self.supervisor,

@@ -31,6 +31,7 @@ impl PrefetchArgs {
             what: self.prefetch,
             rate: self.prefetch_rate.as_u64(),
             threads: usize::from(self.prefetch_threads),
+            first: Vec::new(),
         }
     }
 }

@@ -63,6 +63,17 @@ impl Stats {
         )?;
         writeln!(out, "fetched    {} bytes of {}", chunks.fetched_bytes, stats.size)?;
         writeln!(out, "on disk    {} bytes", chunks.held)?;
+        if let Some(prefetch) = stats.prefetch {
+            writeln!(
+                out,
+                "prefetch   {} chunks of {} bytes came, {} of {} are to come{}",
+                prefetch.chunks,
+                prefetch.bytes,
+                prefetch.left,
+                prefetch.left_bytes,
+                if prefetch.going { "" } else { "; it has ended" }
+            )?;
+        }
         Ok(())
     }
 }

@@ -7,12 +7,14 @@
 //!
 //! - [`numbers`]: the kernel's numbers and the image's;
 //! - [`attributes`]: what `stat` says;
+//! - `xattrs`: extended attributes;
 //! - [`readers`]: the threads that wait;
 //! - [`buffers`]: room for the bytes of reads;
 //! - `turns`: whose read has the next of them;
 //! - [`copies`]: large files that the kernel reads itself;
 //! - `read`: a read, answered from here or by one of them;
-//! - [`traffic`]: what was read, in numbers;
+//! - [`traffic`]: what was read, in numbers; [`files`]: of which files, if somebody wants to know;
+//! - [`calls`]: the other questions, in numbers;
 //! - [`tree`](mod@tree): the questions;
 //! - `detached`: a mount that is attached nowhere yet;
 //! - [`session`]: how it is mounted.
@@ -21,8 +23,10 @@ use std::time::Duration;
 
 pub mod attributes;
 pub mod buffers;
+pub mod calls;
 pub mod copies;
 pub(crate) mod detached;
+pub mod files;
 pub mod numbers;
 mod read;
 pub mod readers;
@@ -30,6 +34,7 @@ pub mod session;
 pub mod traffic;
 pub mod tree;
 mod turns;
+mod xattrs;
 
 pub(crate) use read::answer_read;
 

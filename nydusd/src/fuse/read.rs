@@ -20,7 +20,8 @@ pub(crate) fn answer_read(
     (offset, size): (u64, u32),
     reply: ReplyData,
 ) {
-    let reading = readers.traffic().begin();
+    let file = if let Of::File(inode) = &of { Some(inode.nid.0) } else { None };
+    let reading = readers.traffic().begin(file);
     let length = image.span(&of, offset, usize::try_from(size).unwrap_or(usize::MAX));
     let mut buffer = readers.buffer(length);
     match image.read_here(&of, offset, &mut buffer) {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::buffers::{Buffer, Buffers};
+use super::files::{Counting, Files};
 use super::traffic::Traffic;
 use super::turns::{Lane, Turns};
 use crate::lock::lock;
@@ -63,10 +64,11 @@ impl Readers {
         Self { shared: Arc::new(shared), traffic: Arc::default(), mount: 0 }
     }
 
-    /// The same threads and buffers for another mount, whose reads are counted apart.
+    /// The same threads and buffers for another mount, whose reads are counted apart; by file too, as
+    /// `counting` says.
     #[must_use]
-    pub fn for_a_mount(&self) -> Self {
-        let traffic = Arc::new(Traffic::of(self.traffic.tally()));
+    pub fn for_a_mount(&self, counting: Counting) -> Self {
+        let traffic = Arc::new(Traffic::of(self.traffic.tally(), Files::new(counting)));
         let mount = self.shared.mounts.fetch_add(1, Ordering::Relaxed);
         Self { shared: Arc::clone(&self.shared), traffic, mount }
     }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::calls::{CallTotals, Calls};
+use super::files::Files;
 use crate::lock::lock;
 use crate::tally::{Answer, ReadStats, Tally};
 
@@ -29,6 +31,9 @@ pub struct Traffic {
     waited: AtomicU64,
     waited_micros: AtomicU64,
     longest_micros: AtomicU64,
+    calls: Calls,
+    /// None if nobody wants to know which files are read.
+    files: Option<Files>,
     /// Those of all mounts.
     all: Tally,
 }
@@ -48,6 +53,8 @@ pub struct Totals {
     pub sizes: [u64; 8],
     /// Reads by latency: up to 200 µs, 1 ms, 20 ms, 50 ms, 500 ms, 1 s, 2 s, above.
     pub latencies: [u64; 8],
+    /// The kernel's other questions.
+    pub calls: CallTotals,
 }
 
 /// A read that waits for a chunk.
@@ -60,10 +67,21 @@ pub struct Waiting {
 }
 
 impl Traffic {
-    /// Of a mount of the process whose reads `all` counts.
+    /// Of a mount of the process whose reads `all` counts; `files` counts them by file.
     #[must_use]
-    pub fn of(all: &Tally) -> Self {
-        Self { all: all.clone(), ..Self::default() }
+    pub fn of(all: &Tally, files: Option<Files>) -> Self {
+        Self { all: all.clone(), files, ..Self::default() }
+    }
+
+    /// The kernel's other questions.
+    pub(crate) const fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// Which files are read, if somebody wants to know.
+    #[must_use]
+    pub const fn files(&self) -> Option<&Files> {
+        self.files.as_ref()
     }
 
     /// The counters of all mounts.
@@ -88,9 +106,9 @@ impl Traffic {
         }
     }
 
-    /// A read begins.
-    pub(crate) fn begin(self: &Arc<Self>) -> Reading {
-        Reading { traffic: Arc::clone(self), began: Instant::now(), waits: None }
+    /// A read begins, of the file with this number, if it is of one.
+    pub(crate) fn begin(self: &Arc<Self>, file: Option<u64>) -> Reading {
+        Reading { traffic: Arc::clone(self), file, began: Instant::now(), waits: None }
     }
 
     /// The numbers so far.
@@ -104,6 +122,7 @@ impl Traffic {
             micros: get(&self.micros),
             sizes: self.sizes.each_ref().map(get),
             latencies: self.latencies.each_ref().map(get),
+            calls: self.calls.totals(),
         }
     }
 
@@ -132,15 +151,20 @@ impl Traffic {
         }
         add(&self.reads, 1);
         add(&self.bytes, bytes);
-        let slot = SIZES.partition_point(|begin| *begin <= bytes).saturating_sub(1);
-        self.sizes.get(slot).map(|slot| add(slot, 1));
+        self.sizes.get(size_slot(bytes)).map(|slot| add(slot, 1));
     }
+}
+
+/// In which bucket of sizes a read of so many bytes is.
+pub(super) fn size_slot(bytes: u64) -> usize {
+    SIZES.partition_point(|begin| *begin <= bytes).saturating_sub(1)
 }
 
 /// A read that is being answered.
 #[derive(Debug)]
 pub(crate) struct Reading {
     traffic: Arc<Traffic>,
+    file: Option<u64>,
     began: Instant,
     waits: Option<u64>,
 }
@@ -159,6 +183,9 @@ impl Reading {
     /// It is answered, with so many bytes, or an error.
     pub(crate) fn done(self, bytes: Option<usize>) {
         self.traffic.count(self.began.elapsed(), bytes, self.waits.is_some());
+        if let (Some(files), Some(file)) = (&self.traffic.files, self.file) {
+            files.read(file, bytes, SystemTime::now());
+        }
     }
 }
 
@@ -205,7 +232,7 @@ mod tests {
     #[test]
     fn who_waits_is_seen_until_it_ends() {
         let traffic = Arc::new(Traffic::default());
-        let (one, two) = (traffic.begin().wait(7), traffic.begin().wait(8));
+        let (one, two) = (traffic.begin(None).wait(7), traffic.begin(None).wait(8));
         let mut of: Vec<_> = traffic.waiting().iter().map(|(_, waiting)| waiting.of).collect();
         of.sort_unstable();
         assert_eq!(of, [7, 8]);

@@ -14,15 +14,16 @@ use lazy::{LazyImage, Of, ReadError};
 use rafs::RafsError;
 use rafs::bootstrap::{Dirent, Inode};
 use rafs::ondisk::BLOCK;
-use rafs::ondisk::inode::{MAX_NAME, XATTR_PREFIXES};
+use rafs::ondisk::inode::MAX_NAME;
 use sys::Mapping;
 
 use super::attributes::{attributes, kind, nothing};
+use super::calls::{Call, Calls};
 use super::copies::{Copies, Space};
 use super::numbers::Numbers;
 use super::read::{answer_read, failed};
 use super::readers::Readers;
-use super::{BACKGROUND, FOREVER};
+use super::{BACKGROUND, FOREVER, xattrs};
 
 /// Inodes are not reused, so one generation does.
 const GENERATION: Generation = Generation(0);
@@ -44,6 +45,10 @@ impl ImageTree {
     pub fn new(image: Arc<LazyImage<Mapping>>, readers: Readers, space: &Arc<Space>) -> Self {
         let numbers = Numbers::new(image.bootstrap().root());
         Self { image, numbers, readers, copies: Some(Copies::new(Arc::clone(space))) }
+    }
+
+    fn calls(&self) -> &Calls {
+        self.readers.traffic().calls()
     }
 
     fn inode(&self, number: INodeNo) -> Result<Inode, Errno> {
@@ -83,26 +88,11 @@ impl ImageTree {
     }
 
     fn xattr(&self, number: INodeNo, name: &OsStr) -> Result<Vec<u8>, Errno> {
-        let inode = self.inode(number)?;
-        for xattr in self.image.bootstrap().xattrs(&inode).map_err(wrong)? {
-            let xattr = xattr.map_err(wrong)?;
-            if *xattr.name == *name.as_bytes() {
-                return Ok(xattr.value.to_vec());
-            }
-        }
-        // As file systems on disks say: there is no such attribute, or there could be none.
-        let known = XATTR_PREFIXES.iter().any(|(_, prefix)| name.as_bytes().starts_with(prefix));
-        Err(if known { Errno::ENODATA } else { Errno::EOPNOTSUPP })
+        xattrs::value(self.image.bootstrap(), &self.inode(number)?, name.as_bytes())
     }
 
     fn xattr_names(&self, number: INodeNo) -> Result<Vec<u8>, Errno> {
-        let inode = self.inode(number)?;
-        let mut names = Vec::new();
-        for xattr in self.image.bootstrap().xattrs(&inode).map_err(wrong)? {
-            names.extend_from_slice(&xattr.map_err(wrong)?.name);
-            names.push(0);
-        }
-        Ok(names)
+        xattrs::names(self.image.bootstrap(), &self.inode(number)?)
     }
 
     fn target(&self, number: INodeNo) -> Result<&[u8], Errno> {
@@ -148,7 +138,7 @@ impl Filesystem for ImageTree {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.find(parent, name) {
+        match self.calls().count(Call::Lookup, self.find(parent, name)) {
             Ok(Some(inode)) => {
                 let attributes = attributes(&inode, self.numbers.of(inode.nid));
                 reply.entry(&FOREVER, &attributes, GENERATION);
@@ -158,15 +148,20 @@ impl Filesystem for ImageTree {
         }
     }
 
+    /// Nothing is remembered of what the kernel has looked up. Several at once come here one by one.
+    fn forget(&self, _: &Request, _: INodeNo, _: u64) {
+        self.calls().hit(Call::Forget);
+    }
+
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match self.inode(number) {
+        match self.calls().count(Call::Getattr, self.inode(number)) {
             Ok(inode) => reply.attr(&FOREVER, &attributes(&inode, number)),
             Err(errno) => reply.error(errno),
         }
     }
 
     fn readlink(&self, _: &Request, number: INodeNo, reply: ReplyData) {
-        match self.target(number) {
+        match self.calls().count(Call::Readlink, self.target(number)) {
             Ok(target) => reply.data(target),
             Err(errno) => reply.error(errno),
         }
@@ -175,9 +170,13 @@ impl Filesystem for ImageTree {
     /// Who opens a large file may get a copy to read. Without copies there is nothing to be said: the
     /// answer ENOSYS has the kernel open files without asking from then on, and keep their pages.
     fn open(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let inode = self.calls().count(Call::Open, self.inode(number));
         let Some(copies) = &self.copies else { return reply.error(Errno::ENOSYS) };
-        match self.inode(number) {
-            Ok(inode) => copies.opened(inode, &self.image, &self.readers, reply),
+        match inode {
+            Ok(inode) => {
+                self.calls().opened();
+                copies.opened(inode, &self.image, &self.readers, reply);
+            }
             Err(errno) => reply.error(errno),
         }
     }
@@ -192,6 +191,8 @@ impl Filesystem for ImageTree {
         _: bool,
         reply: ReplyEmpty,
     ) {
+        self.calls().hit(Call::Release);
+        self.calls().closed();
         if let (Some(copies), Ok(inode)) = (&self.copies, self.inode(number)) {
             copies.closed(&inode, handle);
         }
@@ -211,7 +212,10 @@ impl Filesystem for ImageTree {
     ) {
         let inode = match self.inode(number) {
             Ok(inode) => inode,
-            Err(errno) => return reply.error(errno),
+            Err(errno) => {
+                let _ = self.calls().count::<(), _>(Call::Read, Err(errno));
+                return reply.error(errno);
+            }
         };
         answer_read(&self.image, &self.readers, Of::File(inode), (offset, size), reply);
     }
@@ -223,6 +227,7 @@ impl Filesystem for ImageTree {
 
     /// As [`Self::open`]: directories are opened without asking, and the kernel keeps their names.
     fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.calls().hit(Call::Opendir);
         reply.error(Errno::ENOSYS);
     }
 
@@ -238,7 +243,7 @@ impl Filesystem for ImageTree {
             let (number, name) = (self.numbers.of(entry.nid), OsStr::from_bytes(entry.name));
             Ok(reply.add(number, entry.next, kind(entry.file_type), name))
         });
-        match listed {
+        match self.calls().count(Call::Readdir, listed) {
             Ok(()) => reply.ok(),
             Err(errno) => reply.error(errno),
         }
@@ -257,21 +262,22 @@ impl Filesystem for ImageTree {
             let attributes = attributes(&self.entry(entry)?, number);
             Ok(reply.add(number, entry.next, name, &FOREVER, &attributes, GENERATION))
         });
-        match listed {
+        match self.calls().count(Call::Readdirplus, listed) {
             Ok(()) => reply.ok(),
             Err(errno) => reply.error(errno),
         }
     }
 
     fn getxattr(&self, _: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        answer(self.xattr(number, name), size, reply);
+        xattrs::answer(self.calls().count(Call::Getxattr, self.xattr(number, name)), size, reply);
     }
 
     fn listxattr(&self, _: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
-        answer(self.xattr_names(number), size, reply);
+        xattrs::answer(self.calls().count(Call::Listxattr, self.xattr_names(number)), size, reply);
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+        self.calls().hit(Call::Statfs);
         let (block, longest) = (u32::try_from(BLOCK), u32::try_from(MAX_NAME));
         let (block, longest) = (block.unwrap_or(u32::MAX), longest.unwrap_or(u32::MAX));
         let inodes = self.image.bootstrap().inodes();
@@ -279,18 +285,7 @@ impl Filesystem for ImageTree {
     }
 }
 
-/// A value, or how long it is if that is all that is asked.
-fn answer(value: Result<Vec<u8>, Errno>, size: u32, reply: ReplyXattr) {
-    match value {
-        // A value has at most 64 KiB, names together what a block can hold.
-        Ok(value) if size == 0 => reply.size(u32::try_from(value.len()).unwrap_or(u32::MAX)),
-        Ok(value) if value.len() <= size as usize => reply.data(&value),
-        Ok(_) => reply.error(Errno::ERANGE),
-        Err(errno) => reply.error(errno),
-    }
-}
-
 /// The image's metadata is not what it should be.
-fn wrong(error: RafsError) -> Errno {
+pub(super) fn wrong(error: RafsError) -> Errno {
     failed(&ReadError::Image(error))
 }

@@ -11,14 +11,14 @@ use image::store::Client;
 use super::noting::Noted;
 use super::{Node, Served};
 use crate::descriptors;
-use crate::driver::{self, Driver};
+use crate::driver;
+use crate::fuse::files::Counting;
 use crate::lock::lock;
 use crate::metadata::Metadata;
 use crate::mounts;
 use crate::open::{self, Found, Named, Opened};
-use crate::orders::Order;
+use crate::orders::{How, Order};
 use crate::places::resolved;
-use crate::prefetch::PrefetchOrder;
 use crate::prefetch::runner::Prefetch;
 use crate::records::Record;
 
@@ -26,10 +26,9 @@ use crate::records::Record;
 #[derive(Debug)]
 struct Asked<'a> {
     at: &'a Path,
-    driver: Driver,
     /// What the image is called.
     name: &'a str,
-    prefetch: &'a PrefetchOrder,
+    how: How<'a>,
 }
 
 impl Node {
@@ -54,8 +53,9 @@ impl Node {
     fn mount_recorded(&self, order: &Order, again: Option<&Record>) -> anyhow::Result<()> {
         let manifest = again.and_then(|record| record.manifest);
         let lasting = self.lasting || again.is_some_and(|record| record.lasting);
-        let Order { at, driver, prefetch, .. } = order;
-        let asked = Asked { at, driver: *driver, name: &order.image, prefetch };
+        let (Order { at, driver, prefetch, .. }, counting) = (order, Counting::default());
+        let how = How { driver: *driver, prefetch, counting };
+        let asked = Asked { at, name: &order.image, how };
         self.mount_with(&asked, |at, metadata| {
             let blobs = order.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
             let platform = order.platform.as_deref().map(str::parse).transpose()?;
@@ -75,12 +75,11 @@ impl Node {
     pub fn mount_as(
         &self,
         at: &Path,
-        driver: Driver,
         name: &str,
-        prefetch: &PrefetchOrder,
+        how: How<'_>,
         find: impl FnOnce(&Metadata) -> anyhow::Result<Found>,
     ) -> anyhow::Result<()> {
-        let asked = Asked { at, driver, name, prefetch };
+        let asked = Asked { at, name, how };
         self.mount_with(&asked, |_, metadata| Ok((find(metadata)?, None)))
     }
 
@@ -98,7 +97,7 @@ impl Node {
         let (found, noted) = find(at, &self.metadata)?;
         let manifest = found.manifest;
         let opened = open::open(found, &self.daemon, &self.grants, Arc::clone(&self.cache))?;
-        driver::prove(asked.driver, &opened.image);
+        driver::prove(asked.how.driver, &opened.image);
         drop(self.in_turn(&opened).with_context(context)?);
         self.stays().with_context(context)?;
         if let Some(noted) = &noted {
@@ -120,14 +119,14 @@ impl Node {
         manifest: Option<Digest>,
         noted: Option<&Noted>,
     ) -> anyhow::Result<()> {
-        let Asked { driver, name, prefetch, .. } = *asked;
+        let Asked { name, how: How { driver, prefetch, counting }, .. } = *asked;
         // Who was killed is followed at once: an empty folder is worse than an error.
         if !self.serves(at) {
             mounts::clear(at, &self.folder)?;
         }
         self.is_free(at)?;
         let (lazy, kept) = (Arc::clone(&opened.image), Arc::clone(&opened.bootstrap));
-        let readers = self.readers.for_a_mount();
+        let readers = self.readers.for_a_mount(counting);
         let turn = self.in_turn(&opened)?;
         let (mounted, driver) = driver::mount(driver, opened, &readers, &self.copies, at, name)?;
         drop(turn);
@@ -144,7 +143,7 @@ impl Node {
             lazy,
             _kept: kept,
             traffic: Arc::clone(readers.traffic()),
-            _prefetch: prefetch,
+            prefetch,
             record: noted.map(|noted| noted.record.clone()),
         };
         self.enter_served(at, served)

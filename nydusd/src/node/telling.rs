@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lazy::{BlobKey, ChunkStats};
+use rafs::Bootstrap;
+use sys::Mapping;
 
 use super::{Node, Served};
 use crate::driver::Driver;
 use crate::fuse::traffic::Traffic;
 use crate::lock::lock;
 use crate::orders::{Stats, Told};
+use crate::prefetch::runner::{Prefetch, Watch};
 
 impl Node {
     /// Every mount.
@@ -44,7 +47,7 @@ impl Node {
         let stats = |(at, served): (&PathBuf, &Served)| {
             let bootstrap = served.lazy.bootstrap();
             let sizes = bootstrap.blobs().iter().map(|blob| blob.uncompressed_size);
-            Stats {
+            let stats = Stats {
                 at: at.clone(),
                 image: served.image.clone(),
                 manifest: served.manifest,
@@ -52,9 +55,14 @@ impl Node {
                 size: sizes.fold(0, u64::saturating_add),
                 reads: served.traffic.stats(),
                 chunks: ChunkStats::sum(served.lazy.stats().iter().map(|(_, blob)| blob)),
-            }
+                prefetch: None,
+            };
+            (stats, served.prefetch.as_ref().map(Prefetch::watch))
         };
-        lock(&self.served).iter().map(stats).collect()
+        let all: Vec<_> = lock(&self.served).iter().map(stats).collect();
+        // Nobody is held up by who counts.
+        let prefetch = |watch: Option<Watch>| watch.map(|watch| watch.stats());
+        all.into_iter().map(|(stats, watch)| Stats { prefetch: prefetch(watch), ..stats }).collect()
     }
 
     /// What became of chunks since the start, of all mounts that there were.
@@ -72,6 +80,35 @@ impl Node {
     #[must_use]
     pub fn blobs(&self, at: &Path) -> Option<Vec<(BlobKey, ChunkStats)>> {
         lock(&self.served).get(at).map(|served| served.lazy.stats())
+    }
+
+    /// Shows the metadata of the image at `at`, a path from [`mounts::resolve`].
+    ///
+    /// [`mounts::resolve`]: crate::mounts::resolve
+    pub fn bootstrap<T>(
+        &self,
+        at: &Path,
+        show: impl FnOnce(&Bootstrap<Mapping>) -> T,
+    ) -> Option<T> {
+        let image = lock(&self.served).get(at).map(|served| Arc::clone(&served.lazy))?;
+        Some(show(image.bootstrap()))
+    }
+
+    /// What is prefetched of the image at `at`, a path from [`mounts::resolve`], if anything is to be.
+    ///
+    /// [`mounts::resolve`]: crate::mounts::resolve
+    #[must_use]
+    pub fn prefetch(&self, at: &Path) -> Option<Watch> {
+        lock(&self.served).get(at).and_then(|served| served.prefetch.as_ref()).map(Prefetch::watch)
+    }
+
+    /// How many chunks are still to be prefetched for all mounts, and their bytes, uncompressed.
+    pub(crate) fn to_prefetch(&self) -> (u64, u64) {
+        let watch = |served: &Served| served.prefetch.as_ref().map(Prefetch::watch);
+        let all: Vec<Watch> = lock(&self.served).values().filter_map(watch).collect();
+        all.iter().map(Watch::stats).fold((0, 0), |(chunks, bytes), stats| {
+            (chunks.saturating_add(stats.left), bytes.saturating_add(stats.left_bytes))
+        })
     }
 
     /// What was read of the image at `at`, a path from [`mounts::resolve`].

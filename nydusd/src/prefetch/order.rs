@@ -26,11 +26,15 @@ pub struct PrefetchOrder {
     pub rate: u64,
     /// By how many threads: so many requests at one time. At least one.
     pub threads: usize,
+    /// Paths in the image that come before its own list. Who is asked for a mount by an
+    /// [`crate::orders::Order`] is not told any.
+    #[serde(skip)]
+    pub first: Vec<Vec<u8>>,
 }
 
 impl Default for PrefetchOrder {
     fn default() -> Self {
-        Self { what: What::default(), rate: 0, threads: Self::THREADS }
+        Self { what: What::default(), rate: 0, threads: Self::THREADS, first: Vec::new() }
     }
 }
 

@@ -5,14 +5,17 @@
 //! nothing, they try again, ever less often.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use lazy::patience::is_outage;
 use lazy::{Extent, LazyImage, Outcome, Plan, ReadError, Step, Urgency, Want};
+use rafs::bootstrap::Nid;
 use sys::Mapping;
 
+use super::first;
 use super::order::PrefetchOrder;
 use super::pace::Pace;
+use super::progress::{PrefetchStats, Progress};
 use crate::fuse::readers::Readers;
 use crate::lock::lock;
 
@@ -53,7 +56,10 @@ enum Next {
 
 #[derive(Debug)]
 struct Shared {
+    /// What comes before the image's own list.
+    first: Vec<Nid>,
     extent: Extent,
+    progress: Progress,
     image: Arc<LazyImage<Mapping>>,
     readers: Readers,
     began: Instant,
@@ -85,8 +91,9 @@ impl Prefetch {
         order: &PrefetchOrder,
     ) -> Option<Self> {
         let extent = order.extent()?;
+        let first = first::inodes(image.bootstrap(), &order.first);
         let state = State {
-            plan: Plan::new(image.bootstrap(), extent),
+            plan: Plan::new(image.bootstrap(), &first, extent),
             pace: Pace::new(order.rate),
             over: false,
             not_before: Duration::ZERO,
@@ -94,22 +101,45 @@ impl Prefetch {
             unkept: 0,
             failed: 0,
         };
+        let threads = order.threads.clamp(1, 16);
         let shared = Arc::new(Shared {
+            first,
             extent,
+            progress: Progress::begin(readers.traffic().tally(), threads, SystemTime::now()),
             image: Arc::clone(image),
             readers: readers.clone(),
             began: Instant::now(),
             state: Mutex::new(state),
             ended: Condvar::new(),
         });
-        for _ in 0..order.threads.clamp(1, 16) {
+        for _ in 0..threads {
             let shared = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name("prefetch".to_owned());
-            if let Err(error) = thread.spawn(move || shared.work()) {
+            let working = Working(shared);
+            if let Err(error) = thread.spawn(move || working.0.work()) {
                 tracing::warn!(%error, "there is no thread to prefetch");
             }
         }
         Some(Self { shared })
+    }
+
+    /// For who wants to know what becomes of it.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch(Arc::clone(&self.shared))
+    }
+}
+
+/// Knows what becomes of prefetching for one mount; goes on knowing when that has ended.
+#[derive(Clone, Debug)]
+pub struct Watch(Arc<Shared>);
+
+impl Watch {
+    /// What became of it so far. Takes a while: it walks what is left of the plan.
+    #[must_use]
+    pub fn stats(&self) -> PrefetchStats {
+        let plan = lock(&self.0.state).plan.clone();
+        self.0.progress.stats(self.0.image.left(plan))
     }
 }
 
@@ -120,6 +150,15 @@ impl Drop for Prefetch {
     }
 }
 
+/// A thread, until it ends, however it does.
+struct Working(Arc<Shared>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.progress.thread_ends(SystemTime::now());
+    }
+}
+
 impl Shared {
     fn work(&self) {
         let mut rest = RESTS.0;
@@ -127,8 +166,14 @@ impl Shared {
             match self.next() {
                 Next::Nothing => return,
                 Next::Later(time) if self.rest(time) => {}
-                Next::Step(step, wait) if self.rest(wait) && self.fetch(&step, &mut rest) => {}
-                _ => return,
+                Next::Later(_) => return,
+                Next::Step(step, wait) => {
+                    let goes_on = self.rest(wait) && self.fetch(&step, &mut rest);
+                    self.progress.put_down(&step);
+                    if !goes_on {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -141,9 +186,11 @@ impl Shared {
                     return false;
                 }
             }
+            let began = Instant::now();
             match self.image.prefetch(step, &Want::within(LIMIT, Urgency::Prefetch)) {
                 Ok(outcome) => {
                     *rest = RESTS.0;
+                    self.progress.answered(step, &outcome, began.elapsed());
                     self.count(outcome);
                     return true;
                 }
@@ -176,6 +223,8 @@ impl Shared {
         let Some(step) = self.image.next_step(&mut state.plan, portion) else {
             if std::mem::take(&mut state.failed) == 0 {
                 tracing::info!("what was to be prefetched is here, or on its way");
+                // What it remembers is needed no more.
+                state.plan = Plan::default();
                 return Next::Nothing;
             }
             return Next::Later(self.begin_again(&mut state));
@@ -185,11 +234,13 @@ impl Shared {
             tracing::info!("prefetching ends: more does not fit into the chunk cache");
             return Next::Nothing;
         }
+        self.progress.taken(&step);
         let wait = state.pace.wait(step.bytes(), now);
         Next::Step(step, wait)
     }
 
     fn count(&self, outcome: Outcome) {
+        self.progress.failed(outcome.given_up);
         let mut state = lock(&self.state);
         state.failed = state.failed.saturating_add(outcome.given_up);
         if outcome.kept > 0 {
@@ -207,7 +258,7 @@ impl Shared {
     /// From the beginning, after a rest: what is here is left out. Says how long the rest is.
     fn begin_again(&self, state: &mut State) -> Duration {
         let again = state.again;
-        state.plan = Plan::new(self.image.bootstrap(), self.extent);
+        state.plan = Plan::new(self.image.bootstrap(), &self.first, self.extent);
         state.not_before = self.began.elapsed().saturating_add(again);
         state.again = again.saturating_mul(2).min(AGAIN.1);
         again

@@ -7,6 +7,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
+use telemetry::logs;
 
 use super::asked::{Asked, MOST, Numbers};
 use super::daemon::Daemon;
@@ -64,16 +65,14 @@ fn done(daemon: &Daemon, asked: Asked) -> Result<Option<Value>, Refused> {
             daemon.used(id.as_deref())?;
             return Ok(Some(json!({})));
         }
-        Asked::Backend(id) => {
-            daemon.used(Some(&id))?;
-            return Err(Refused::Unsupported("a bootstrap's fields are told by image-builder"));
-        }
-        // Nothing that is of note to the snapshotter happens here that it is not told otherwise.
-        Asked::Events => {}
+        Asked::Backend(id) => return daemon.superblock(&id).map(Some),
+        Asked::Events => return Ok(Some(told::events::events(logs::recent()))),
         Asked::Level(level) => daemon.log(&level)?,
         Asked::Start => daemon.start()?,
         Asked::Exit => daemon.end.cancel(),
-        Asked::SendFd | Asked::TakeOver => return Err(Refused::Unsupported(NO_HANDOVER)),
+        Asked::SendFd | Asked::TakeOver | Asked::Resend => {
+            return Err(Refused::Unsupported(NO_HANDOVER));
+        }
         Asked::Mount(asked) => daemon.mount(&asked)?,
         Asked::Remount(asked) => daemon.remount(&asked)?,
         Asked::Umount(id) => daemon.umount(&id)?,
@@ -88,6 +87,8 @@ fn metrics(daemon: &Daemon, numbers: Numbers, id: Option<&str>) -> Result<Value,
         Numbers::Reads => told::reads(&used),
         Numbers::Cache => told::cache(&used),
         Numbers::Registry => told::registry(&used),
-        Numbers::Files | Numbers::Pattern => json!([]),
+        Numbers::Files => told::files::files(used.traffic.as_deref()),
+        Numbers::Latest => told::files::latest(used.traffic.as_deref()),
+        Numbers::Pattern => told::files::pattern(used.traffic.as_deref()),
     })
 }

@@ -14,6 +14,29 @@ use super::refused::Refused;
 /// escaped.
 pub const MOST: usize = LONGEST.saturating_mul(6) + (64 << 10);
 
+/// What is answered, and be it to other methods.
+const PATHS: [&str; 19] = [
+    "/api/v1/config",
+    "/api/v1/daemon",
+    "/api/v1/daemon/backend",
+    "/api/v1/daemon/events",
+    "/api/v1/daemon/exit",
+    "/api/v1/daemon/fuse/resend",
+    "/api/v1/daemon/fuse/sendfd",
+    "/api/v1/daemon/fuse/takeover",
+    "/api/v1/daemon/start",
+    "/api/v1/metrics",
+    "/api/v1/metrics/backend",
+    "/api/v1/metrics/blobcache",
+    "/api/v1/metrics/files",
+    "/api/v1/metrics/inflight",
+    "/api/v1/metrics/pattern",
+    "/api/v1/mount",
+    "/api/v2/blobs",
+    "/api/v2/daemon",
+    "/metrics",
+];
+
 /// A question.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Asked {
@@ -35,6 +58,8 @@ pub enum Asked {
     SendFd,
     /// Take another one's.
     TakeOver,
+    /// Have the kernel ask again what another one was asked.
+    Resend,
     /// Mount.
     Mount(MountAsked),
     /// Mount something else in its place.
@@ -62,6 +87,8 @@ pub enum Numbers {
     Registry,
     /// Of each file.
     Files,
+    /// Of those that were read since that was asked last, which they are.
+    Latest,
     /// Of the order of reads.
     Pattern,
 }
@@ -75,6 +102,8 @@ pub struct MountAsked {
     pub bootstrap: PathBuf,
     /// The configuration's text.
     pub config: String,
+    /// Paths in the image that are fetched first.
+    pub prefetch_files: Vec<String>,
 }
 
 /// What changes under a running mount.
@@ -92,6 +121,8 @@ struct MountBody {
     fs_type: String,
     source: PathBuf,
     config: String,
+    #[serde(default)]
+    prefetch_files: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +154,7 @@ impl Asked {
             ("PUT", "/api/v1/daemon/exit") => Self::Exit,
             ("PUT", "/api/v1/daemon/fuse/sendfd") => Self::SendFd,
             ("PUT", "/api/v1/daemon/fuse/takeover") => Self::TakeOver,
+            ("PUT", "/api/v1/daemon/fuse/resend") => Self::Resend,
             ("POST", "/api/v1/mount") => Self::Mount(mount(&query, body)?),
             ("PUT", "/api/v1/mount") => Self::Remount(mount(&query, body)?),
             ("DELETE", "/api/v1/mount") => Self::Umount(query.needed("mountpoint")?),
@@ -130,10 +162,14 @@ impl Asked {
             ("GET", "/api/v1/config") => Self::Config(query.get("id")),
             ("PUT", "/api/v1/config") => Self::Renew(query.get("id"), renewal(body)?),
             ("GET", path) if path.starts_with("/api/v1/metrics") => {
-                Self::Metrics(numbers(path)?, query.get("id"))
+                Self::Metrics(numbers(path, &query)?, query.get("id"))
             }
             ("PUT" | "DELETE" | "GET", "/api/v2/blobs") => {
                 return Err(Refused::Unsupported("images are not served by fscache here"));
+            }
+            // As nydusd tells who asks what an endpoint does not answer.
+            (method, path) if PATHS.contains(&path) => {
+                return Err(Refused::Bad(format!("there is no {method} {path}")));
             }
             (method, path) => {
                 let path: String = path.chars().take(200).collect();
@@ -166,18 +202,20 @@ fn json<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, Refused> {
 
 fn mount(query: &Query<'_>, body: &[u8]) -> Result<MountAsked, Refused> {
     let id = query.needed("mountpoint")?;
-    let MountBody { fs_type, source, config } = json(body)?;
+    let MountBody { fs_type, source, config, prefetch_files } = json(body)?;
     if !["", "rafs"].contains(&&*fs_type) {
         return Err(Refused::Unsupported("only images are mounted: `fs_type` must be `rafs`"));
     }
-    Ok(MountAsked { id, bootstrap: source, config })
+    let prefetch_files = prefetch_files.unwrap_or_default();
+    Ok(MountAsked { id, bootstrap: source, config, prefetch_files })
 }
 
-fn numbers(path: &str) -> Result<Numbers, Refused> {
+fn numbers(path: &str, query: &Query<'_>) -> Result<Numbers, Refused> {
     match path.strip_prefix("/api/v1/metrics").unwrap_or_default() {
         "" => Ok(Numbers::Reads),
         "/blobcache" => Ok(Numbers::Cache),
         "/backend" => Ok(Numbers::Registry),
+        "/files" if query.get("latest").as_deref() == Some("true") => Ok(Numbers::Latest),
         "/files" => Ok(Numbers::Files),
         "/pattern" => Ok(Numbers::Pattern),
         _ => Err(Refused::Unknown("there are no such metrics".to_owned())),
@@ -197,94 +235,4 @@ fn renewal(body: &[u8]) -> Result<Renewal, Refused> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(method: &str, uri: &str, body: &str) -> Result<Asked, Refused> {
-        let (path, query) = uri.split_once('?').map_or((uri, None), |(p, q)| (p, Some(q)));
-        let method = Method::from_bytes(method.as_bytes()).unwrap();
-        Asked::read(&method, path, query, body.as_bytes())
-    }
-
-    fn refused(method: &str, uri: &str, body: &str) -> u16 {
-        read(method, uri, body).unwrap_err().status().as_u16()
-    }
-
-    #[test]
-    fn what_the_snapshotter_asks() {
-        let id = || Some("/7".to_owned());
-        let mount = r#"{"fs_type":"rafs","source":"/s/7/fs/image/image.boot","config":"{}"}"#;
-        let asked = read("POST", "/api/v1/mount?mountpoint=%2F7", mount).unwrap();
-        let bootstrap = "/s/7/fs/image/image.boot".into();
-        let expected = MountAsked { id: "/7".to_owned(), bootstrap, config: "{}".to_owned() };
-        assert_eq!(asked, Asked::Mount(expected));
-        for (method, uri, body, expected) in [
-            ("GET", "/api/v1/daemon", "", Asked::Daemon),
-            ("PUT", "/api/v1/daemon", r#"{"log_level":"debug"}"#, Asked::Level("debug".to_owned())),
-            ("PUT", "/api/v1/daemon/start", "", Asked::Start),
-            ("PUT", "/api/v1/daemon/exit", "", Asked::Exit),
-            ("PUT", "/api/v1/daemon/fuse/sendfd", "", Asked::SendFd),
-            ("PUT", "/api/v1/daemon/fuse/takeover", "", Asked::TakeOver),
-            ("DELETE", "/api/v1/mount?mountpoint=%2F7", "", Asked::Umount("/7".to_owned())),
-            ("GET", "/api/v1/metrics", "", Asked::Metrics(Numbers::Reads, None)),
-            ("GET", "/api/v1/metrics?id=%2F7", "", Asked::Metrics(Numbers::Reads, id())),
-            ("GET", "/api/v1/metrics/blobcache?id=/7", "", Asked::Metrics(Numbers::Cache, id())),
-            ("GET", "/api/v1/metrics/inflight", "", Asked::Inflight),
-        ] {
-            assert_eq!(read(method, uri, body).unwrap(), expected, "{method} {uri}");
-        }
-    }
-
-    #[test]
-    fn new_credentials_are_taken_and_the_rest_is_told() {
-        let body = r#"{"registry_auth":"dTpw","proxy_url":"http://p"}"#;
-        let Ok(Asked::Renew(None, renewal)) = read("PUT", "/api/v1/config", body) else {
-            panic!("not understood");
-        };
-        assert_eq!(renewal.auth, Some(Auth::basic("dTpw".to_owned()).unwrap()));
-        assert_eq!(renewal.ignored, ["proxy_url"]);
-        assert_eq!(refused("PUT", "/api/v1/config", r#"{"registry_auth":7}"#), 400);
-        assert_eq!(refused("PUT", "/api/v1/config", r#"{"registry_auth":"?"}"#), 400);
-    }
-
-    #[test]
-    fn any_request_is_read_or_refused() {
-        const PATHS: [&str; 6] = [
-            "/api/v1/mount",
-            "/api/v1/config",
-            "/api/v1/daemon",
-            "/api/v1/metrics",
-            "/api/v1/daemon/backend",
-            "/api/v2/blobs",
-        ];
-        bolero::check!().with_type::<(u8, u8, String, Vec<u8>)>().for_each(
-            |(method, path, query, body)| {
-                let methods = [Method::GET, Method::PUT, Method::POST, Method::DELETE];
-                let method = &methods[usize::from(*method) % methods.len()];
-                let path = PATHS[usize::from(*path) % PATHS.len()];
-                if let Err(refused) = Asked::read(method, path, Some(query), body) {
-                    let status = refused.status().as_u16();
-                    assert!([400, 404, 501].contains(&status), "{status}");
-                    assert!(refused.told()["message"].is_string());
-                }
-            },
-        );
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        assert_eq!(refused("GET", "/", ""), 404);
-        assert_eq!(refused("GET", "/api/v1/metrics/other", ""), 404);
-        assert_eq!(refused("PATCH", "/api/v1/daemon", ""), 404);
-        assert_eq!(refused("GET", "/api/v1/daemon/backend", ""), 400);
-        assert_eq!(refused("DELETE", "/api/v1/mount", ""), 400);
-        assert_eq!(refused("POST", "/api/v1/mount", "{}"), 400, "without a mountpoint");
-        assert_eq!(refused("POST", "/api/v1/mount?mountpoint=/x", "{}"), 400);
-        assert_eq!(refused("POST", "/api/v1/mount?mountpoint=/x", "\u{0}"), 400);
-        let passthrough = r#"{"fs_type":"passthrough_fs","source":"/","config":""}"#;
-        assert_eq!(refused("POST", "/api/v1/mount?mountpoint=/x", passthrough), 501);
-        assert_eq!(refused("PUT", "/api/v2/blobs", "{}"), 501);
-        let message = read("PUT", "/api/v1/config", r#"{"registry_auth":"s3cret"#).unwrap_err();
-        assert!(!message.to_string().contains("s3cret"));
-    }
-}
+mod tests;

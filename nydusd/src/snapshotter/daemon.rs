@@ -3,12 +3,13 @@
 //! *Dedicated*, it serves the one image of its command line at its mount point, and is called `/`.
 //! *Shared*, it is told what to mount, each image at a folder below its mount point.
 
+mod telling;
+
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::Context;
-use lazy::{BlobKey, ChunkStats};
 use telemetry::logs;
 use tokio_util::sync::CancellationToken;
 use web::status::Status;
@@ -18,9 +19,10 @@ use super::config::Config;
 use super::mounting::{Mount, Mounter};
 use super::options::Options;
 use super::refused::Refused;
-use crate::fuse::traffic::{Totals, Waiting};
 use crate::lock::lock;
 use crate::mounts;
+
+pub use telling::Used;
 
 /// What the one mount of a dedicated daemon is called.
 pub const ONLY: &str = "/";
@@ -35,19 +37,6 @@ pub enum State {
     Ready,
     /// It serves.
     Running,
-}
-
-/// What a mount has used.
-#[derive(Debug)]
-pub struct Used {
-    /// Which.
-    pub id: String,
-    /// Where its chunks are kept.
-    pub cache: PathBuf,
-    /// Its blobs, and what became of their chunks.
-    pub blobs: Vec<(BlobKey, ChunkStats)>,
-    /// What was read of it.
-    pub reads: Totals,
 }
 
 /// The daemon.
@@ -109,13 +98,18 @@ impl Daemon {
         *lock(&self.state) = State::Ready;
     }
 
-    /// Mounts the one image of a dedicated daemon.
+    /// Mounts the one image of a dedicated daemon. Of it, the paths `first` are fetched first.
     ///
     /// # Errors
     /// If it cannot be mounted.
-    pub fn mount_only(&self, bootstrap: &Path, config: &str) -> anyhow::Result<()> {
+    pub fn mount_only(
+        &self,
+        bootstrap: &Path,
+        config: &str,
+        first: Vec<Vec<u8>>,
+    ) -> anyhow::Result<()> {
         let at = &self.options.mountpoint;
-        let mount = self.mounter.mount(ONLY, at, bootstrap, config)?;
+        let mount = self.mounter.mount(ONLY, at, bootstrap, config, first)?;
         lock(&self.mounts).insert(ONLY.to_owned(), mount);
         Ok(())
     }
@@ -140,10 +134,11 @@ impl Daemon {
         if lock(&self.mounts).contains_key(&asked.id) {
             return Err(Refused::Bad(format!("{} is mounted already", asked.id)));
         }
-        let MountAsked { id, bootstrap, config } = asked;
+        let MountAsked { id, bootstrap, config, prefetch_files } = asked;
+        let first = prefetch_files.iter().map(|path| path.as_bytes().to_vec()).collect();
         let mounted = std::fs::create_dir_all(&at)
             .with_context(|| at.display().to_string())
-            .and_then(|()| self.mounter.mount(id, &at, bootstrap, config));
+            .and_then(|()| self.mounter.mount(id, &at, bootstrap, config, first));
         match mounted {
             Ok(mount) => {
                 lock(&self.mounts).insert(id.clone(), mount);
@@ -233,32 +228,6 @@ impl Daemon {
         Ok(())
     }
 
-    /// What became of the chunks of one mount; without a name, of the only one.
-    ///
-    /// # Errors
-    /// If there is no such mount.
-    pub(super) fn used(&self, id: Option<&str>) -> Result<Used, Refused> {
-        let mounts = lock(&self.mounts);
-        let (id, mount) = match id {
-            Some(id) => mounts.get_key_value(id).ok_or_else(|| unknown(id))?,
-            None if mounts.len() == 1 => mounts.iter().next().ok_or_else(|| unknown(ONLY))?,
-            None => return Err(Refused::Unknown("which mount? the query lacks `id`".to_owned())),
-        };
-        Ok(Used {
-            id: id.clone(),
-            cache: mount.node.folder().to_owned(),
-            blobs: mount.node.blobs(&mount.at).unwrap_or_default(),
-            reads: mount.node.traffic(&mount.at).map(|t| t.totals()).unwrap_or_default(),
-        })
-    }
-
-    /// The reads that wait for chunks, of all mounts.
-    pub(super) fn waiting(&self) -> Vec<(u64, Waiting)> {
-        let mounts = lock(&self.mounts);
-        let traffic = mounts.values().filter_map(|mount| mount.node.traffic(&mount.at));
-        traffic.flat_map(|traffic| traffic.waiting()).collect()
-    }
-
     /// Logs so much from now on.
     ///
     /// # Errors
@@ -267,11 +236,6 @@ impl Daemon {
         tracing::info!(level, "logging so much from now on");
         let changed = logs::change(&crate::log_file::config(level));
         changed.map_err(|error| Refused::Bad(error.to_string()))
-    }
-
-    /// Shows all mounts.
-    pub(super) fn with_mounts<T>(&self, show: impl FnOnce(&BTreeMap<String, Mount>) -> T) -> T {
-        show(&lock(&self.mounts))
     }
 
     /// Where a shared daemon mounts what is called `id`.

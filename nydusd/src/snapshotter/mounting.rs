@@ -12,10 +12,12 @@ use super::credentials::Credentials;
 use super::nodes::Nodes;
 use super::options::Options;
 use crate::driver::Driver;
+use crate::fuse::files::Counting;
 use crate::metadata::Metadata;
 use crate::mounts;
-use crate::node::Node;
+use crate::node::{How, Node};
 use crate::open::{self, Found};
+use crate::prefetch::PrefetchOrder;
 
 /// Where chunks are kept if the configuration does not say.
 const CACHE: &str = "/var/lib/meganeura/nydusd";
@@ -54,13 +56,15 @@ impl Mounter {
         })
     }
 
-    /// Mounts the image with this bootstrap on the folder `at`; in the log it is called `id`.
+    /// Mounts the image with this bootstrap on the folder `at`; in the log it is called `id`. If
+    /// anything is prefetched, the paths `first` are first.
     pub(super) fn mount(
         &self,
         id: &str,
         at: &Path,
         bootstrap: &Path,
         config: &str,
+        first: Vec<Vec<u8>>,
     ) -> anyhow::Result<Mount> {
         let config = Config::parse(config)?;
         for line in &config.ignored {
@@ -76,10 +80,25 @@ impl Mounter {
             }
             Backend::Files(_) => (bootstrap.display().to_string(), None),
         };
-        node.mount_as(&at, self.driver, &name, &config.prefetch.order(), |metadata| {
+        let prefetch = PrefetchOrder { first, ..config.prefetch.order() };
+        let how = How {
+            driver: self.driver(config.counting),
+            prefetch: &prefetch,
+            counting: config.counting,
+        };
+        node.mount_as(&at, &name, how, |metadata| {
             self.find(&config, bootstrap, credentials.as_ref(), metadata)
         })?;
         Ok(Mount { at, node, config, since: SystemTime::now(), credentials })
+    }
+
+    /// The way into the kernel. By EROFS we are asked for pages of blobs, and cannot say of which file
+    /// they are: where that is to be counted, it is FUSE, unless somebody has said otherwise.
+    const fn driver(&self, counting: Counting) -> Driver {
+        match self.driver {
+            Driver::Auto if counting.any() => Driver::Fuse,
+            driver => driver,
+        }
     }
 
     fn find(

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::answer;
 use super::daemon::Daemon;
 use crate::log_file::LogFile;
+use crate::prefetch::first;
 use crate::serve::{Signals, until_gone};
 use crate::socket;
 
@@ -19,6 +20,8 @@ pub struct Only {
     pub bootstrap: PathBuf,
     /// Its configuration.
     pub config: Said,
+    /// A file with paths in it that are fetched first, one a line.
+    pub first: Option<PathBuf>,
 }
 
 /// A configuration.
@@ -109,13 +112,23 @@ async fn begin(daemon: &Arc<Daemon>, only: Option<Only>) -> anyhow::Result<()> {
         tracing::warn!("an upgrade hands descriptors over, which this daemon does not take");
         return Ok(());
     }
-    if let Some(Only { bootstrap, config }) = only {
+    if let Some(Only { bootstrap, config, first }) = only {
         let daemon = Arc::clone(daemon);
-        let mounted =
-            tokio::task::spawn_blocking(move || daemon.mount_only(&bootstrap, &config.text()?));
+        let mounted = tokio::task::spawn_blocking(move || {
+            let first = first.map(|list| listed(&list)).unwrap_or_default();
+            daemon.mount_only(&bootstrap, &config.text()?, first)
+        });
         mounted.await??;
     }
     daemon.ready();
     daemon.start()?;
     Ok(())
+}
+
+/// The paths in a file; none if it cannot be read: what is not fetched first is fetched when it is read.
+fn listed(list: &Path) -> Vec<Vec<u8>> {
+    first::listed(list).unwrap_or_else(|error| {
+        tracing::warn!(list = %list.display(), %error, "there is no list of what is to be fetched first");
+        Vec::new()
+    })
 }

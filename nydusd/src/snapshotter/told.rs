@@ -1,7 +1,17 @@
 //! The daemon's answers as JSON, in the shapes that nydus-snapshotter reads.
 //!
-//! The names are nydusd's. Only reads are counted: of other calls the kernel answers most itself, and
-//! their numbers are zero.
+//! The names are nydusd's. What is counted is what the kernel asks: most calls it answers itself. By
+//! EROFS it asks for missing pages only, and all but the numbers of reads are zero.
+//!
+//! - [`files`]: which files were read;
+//! - `prefetch`: what was fetched before;
+//! - [`superblock`]: what the metadata says of itself;
+//! - [`events`]: what went wrong.
+
+pub mod events;
+pub mod files;
+mod prefetch;
+pub mod superblock;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -12,6 +22,8 @@ use serde_json::{Value, json};
 use super::config::Backend;
 use super::daemon::{Daemon, Used};
 use super::mounting::Mount;
+use crate::fuse::calls::{Call, KINDS};
+use crate::fuse::files::Files;
 use crate::fuse::traffic::Waiting;
 use crate::version;
 
@@ -59,32 +71,47 @@ fn backend(id: &str, mount: &Mount) -> Value {
     })
 }
 
-/// Reads are the fifth of the calls that nydusd counts.
-const READ: usize = 4;
-
 /// The number of a read among the kernel's questions (`linux/fuse.h`).
 const FUSE_READ: u32 = 15;
 
-/// Reads of a mount.
+/// Numbers by the kind of call.
+fn calls(of: &[(Call, u64)]) -> [u64; KINDS] {
+    let mut calls = [0; KINDS];
+    for (call, more) in of {
+        if let Some(number) = calls.get_mut(*call as usize) {
+            *number = more.saturating_add(*number);
+        }
+    }
+    calls
+}
+
+/// The sum of some.
+fn number(of: impl IntoIterator<Item = u64>) -> u64 {
+    of.into_iter().fold(0, u64::saturating_add)
+}
+
+/// Calls of a mount, and its reads. How long others than reads take nobody measures.
 #[must_use]
-pub fn reads(Used { id, reads, .. }: &Used) -> Value {
-    let calls = |reads: u64| {
-        let mut calls = [0; 15];
-        calls[READ] = reads;
-        calls
+pub fn reads(Used { id, reads, traffic, .. }: &Used) -> Value {
+    let counting = traffic.as_ref().and_then(|traffic| traffic.files().map(Files::counting));
+    let counting = counting.unwrap_or_default();
+    // Reads that came as far as chunks are counted there, the others among the calls.
+    let with = |all: [u64; KINDS], call: Call, more: u64| {
+        let more = calls(&[(call, more)]);
+        all.iter().zip(more).map(|(all, more)| all.saturating_add(more)).collect::<Vec<_>>()
     };
     json!({
-        "files_account_enabled": false,
-        "access_pattern_enabled": false,
-        "record_latest_read_files_enabled": false,
+        "files_account_enabled": counting.files,
+        "access_pattern_enabled": counting.pattern,
+        "record_latest_read_files_enabled": counting.latest,
         "measure_latency": true,
         "id": id,
-        "nr_opens": 0,
+        "nr_opens": reads.calls.open,
         "data_read": reads.bytes,
         "block_count_read": reads.sizes,
-        "fop_hits": calls(reads.reads),
-        "fop_errors": calls(reads.errors),
-        "fop_cumulative_latency_total": calls(reads.micros),
+        "fop_hits": with(reads.calls.hits, Call::Read, reads.reads),
+        "fop_errors": with(reads.calls.errors, Call::Read, reads.errors),
+        "fop_cumulative_latency_total": calls(&[(Call::Read, reads.micros)]),
         "read_latency_dist": reads.latencies,
     })
 }
@@ -106,11 +133,11 @@ pub fn inflight(waiting: &[(u64, Waiting)]) -> Option<Value> {
 
 /// The chunk cache, as far as a mount uses it.
 #[must_use]
-pub fn cache(Used { id, cache, blobs, .. }: &Used) -> Value {
+pub fn cache(Used { id, cache, blobs, prefetch, .. }: &Used) -> Value {
     let files: Vec<_> = blobs.iter().map(|(key, _)| key.to_string()).collect();
     let sum =
         |number: fn(&ChunkStats) -> u64| blobs.iter().map(|(_, blob)| number(blob)).sum::<u64>();
-    json!({
+    let mut told = json!({
         "id": id,
         "underlying_files": files,
         "store_path": cache,
@@ -118,18 +145,13 @@ pub fn cache(Used { id, cache, blobs, .. }: &Used) -> Value {
         "whole_hits": sum(|blob| blob.recovered),
         "total": sum(|blob| blob.recovered.saturating_add(blob.fetched)),
         "entries_count": sum(|blob| blob.recovered.saturating_add(blob.fetched)),
-        "prefetch_data_amount": 0,
-        "prefetch_requests_count": 0,
-        "prefetch_workers": 0,
-        "prefetch_unmerged_chunks": 0,
-        "prefetch_cumulative_time_millis": 0,
-        "prefetch_begin_time_secs": 0,
-        "prefetch_begin_time_millis": 0,
-        "prefetch_end_time_secs": 0,
-        "prefetch_end_time_millis": 0,
         "buffered_backend_size": 0,
         "data_all_ready": false,
-    })
+    });
+    if let Some(told) = told.as_object_mut() {
+        told.extend(prefetch::members(prefetch.as_ref()));
+    }
+    told
 }
 
 /// What was fetched for a mount, from whoever had it.

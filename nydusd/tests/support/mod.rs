@@ -168,6 +168,14 @@ impl Node {
         serde_json::from_str(text.lines().next().unwrap()).unwrap()
     }
 
+    /// What `nydusd stats --json` says of the mount.
+    pub(crate) fn stats_json(&self) -> serde_json::Value {
+        let mut command = nydusd(&["stats", "--json", "--cache-dir"]);
+        let output = command.arg(self.path("cache")).arg(self.at()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
     pub(crate) fn umount(&mut self) {
         done(&mut nydusd(&["umount", self.at().to_str().unwrap()]));
         if let Some(mut served) = self.served.take() {

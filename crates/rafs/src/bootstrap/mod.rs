@@ -27,8 +27,8 @@ use crate::blob::Blob;
 use crate::chunk::ChunkInfo;
 use crate::error::RafsError;
 use crate::ondisk::inode::MAX_TARGET;
-use crate::ondisk::superblock::flags;
-use crate::slice::{part, read_all};
+use crate::ondisk::superblock::{EXTENDED_AT, Extended, SUPERBLOCK_AT, Superblock, flags};
+use crate::slice::{part, read, read_all};
 
 pub use check::Report;
 pub use chunks::{FileChunk, FileChunks};
@@ -90,6 +90,17 @@ impl<B: AsRef<[u8]>> Bootstrap<B> {
     /// The bytes that it is over.
     pub const fn get_ref(&self) -> &B {
         &self.bytes
+    }
+
+    /// The superblocks as they stand there: EROFS', and what RAFS adds.
+    ///
+    /// # Errors
+    /// If they are not there, which parsing has ruled out.
+    pub fn superblocks(&self) -> Result<(&Superblock, &Extended), RafsError> {
+        Ok((
+            read(self.bytes(), SUPERBLOCK_AT, "superblock")?,
+            read(self.bytes(), EXTENDED_AT, "extended superblock")?,
+        ))
     }
 
     /// The root's number.

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use serde::de::Error as _;
 
+use crate::fuse::files::Counting;
 use crate::prefetch::{PrefetchOrder, What};
 
 pub use backend::{Auth, Backend, RegistryBackend};
@@ -32,6 +33,8 @@ pub struct Config {
     pub cache: Option<PathBuf>,
     /// What is fetched before it is asked for.
     pub prefetch: Prefetch,
+    /// What is counted of the image's files.
+    pub counting: Counting,
     /// What it asks for and does not get, and why: lines for the log.
     pub ignored: Vec<&'static str>,
 }

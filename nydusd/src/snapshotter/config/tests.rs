@@ -87,6 +87,24 @@ fn version_2_as_json_and_as_toml_says_the_same() {
 }
 
 #[test]
+fn files_are_counted_if_that_is_asked_for() {
+    let text = with_backend(r#"{"type":"localfs","config":{"dir":"/b"}}"#);
+    let none = Counting::default();
+    assert_eq!(Config::parse(&text).unwrap().counting, none);
+    let with = |key: &str| text.replacen('{', &format!(r#"{{"{key}":true,"#), 1);
+    let counted = |key: &str| Config::parse(&with(key)).unwrap().counting;
+    assert_eq!(counted("iostats_files"), Counting { files: true, ..none });
+    assert_eq!(counted("access_pattern"), Counting { pattern: true, ..none });
+    assert_eq!(counted("latest_read_files"), Counting { latest: true, ..none });
+    let toml = r#"
+        version = 2
+        backend = { type = "localfs", localfs = { dir = "/b" } }
+        rafs = { mode = "direct", access_pattern = true }
+    "#;
+    assert_eq!(Config::parse(toml).unwrap().counting, Counting { pattern: true, ..none });
+}
+
+#[test]
 fn the_docker_hub_is_called_as_images_call_it() {
     let text = with_backend(
         r#"{"type":"registry","config":{"host":"index.docker.io","repo":"library/redis"}}"#,

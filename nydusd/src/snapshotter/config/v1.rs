@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::backend::Keys;
-use super::{Config, ConfigError, Prefetch, VALIDATE};
+use super::{Config, ConfigError, Counting, Prefetch, VALIDATE};
 
 /// The file.
 #[derive(Deserialize)]
@@ -15,6 +15,28 @@ pub(super) struct Form {
     fs_prefetch: FsPrefetch,
     #[serde(default)]
     digest_validate: Option<bool>,
+    #[serde(flatten)]
+    counting: Counted,
+}
+
+/// What is counted of files: in version 1 beside the device, in version 2 in `rafs`.
+#[derive(Deserialize, Clone, Copy, Default)]
+#[serde(default)]
+#[allow(clippy::struct_excessive_bools, reason = "they are the file's")]
+pub(super) struct Counted {
+    iostats_files: bool,
+    access_pattern: bool,
+    latest_read_files: bool,
+}
+
+impl Counted {
+    pub(super) const fn read(self) -> Counting {
+        Counting {
+            files: self.iostats_files,
+            pattern: self.access_pattern,
+            latest: self.latest_read_files,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -69,6 +91,7 @@ impl Form {
                 all: prefetch_all,
                 bandwidth: Some(bandwidth_rate).filter(|rate| *rate > 0),
             },
+            counting: self.counting.read(),
             ignored,
         };
         let unchecked = [cache.validate, self.digest_validate].contains(&Some(false));

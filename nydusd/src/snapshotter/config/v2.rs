@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::backend::Keys;
-use super::v1::{COMPRESSED, ENCRYPTION};
+use super::v1::{COMPRESSED, Counted, ENCRYPTION};
 use super::{Config, ConfigError, Prefetch, VALIDATE};
 
 /// The file.
@@ -73,6 +73,8 @@ struct BlobPrefetch {
 struct Rafs {
     validate: Option<bool>,
     prefetch: BlobPrefetch,
+    #[serde(flatten)]
+    counting: Counted,
 }
 
 impl Form {
@@ -92,6 +94,7 @@ impl Form {
                 all: files.enable && files.prefetch_all || blobs.enable && blobs.prefetch_all,
                 bandwidth: Some(rate).filter(|rate| *rate > 0),
             },
+            counting: self.rafs.counting.read(),
             ignored,
         };
         let unchecked = [self.cache.validate, self.rafs.validate].contains(&Some(false));
