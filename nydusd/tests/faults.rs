@@ -5,14 +5,16 @@
 mod support;
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 use support::reads::same_or_error;
 use support::trees::{directory, hide_data, only_blob, packed};
-use support::{Node, can_mount, drivers};
+use support::{Node, can_mount, drivers, with_registry};
 use testbed::{samples, text};
 
 #[test]
@@ -171,6 +173,66 @@ fn full(driver: &'static str) {
     assert!(fetched.is_some_and(|bytes| bytes > 11_000_000), "{driver}: {told}");
     node.umount();
     drop(disk);
+}
+
+#[test]
+fn with_a_full_disk_and_no_registry_mounts_come_back_after_a_start_of_the_machine() {
+    if !can_mount() {
+        return;
+    }
+    for driver in drivers() {
+        let (mut node, tree, name, registry) = with_registry(driver);
+        let at = node.at();
+        let disk = Disk::new(&node.path("disk"), &node.path("cache"), 32);
+        node.serve(&[]);
+        node.mount_too(Path::new(&name), &at);
+        assert_eq!(same_or_error(&tree, &at), 0, "{driver}");
+        let ended: [&dyn Fn(&mut Node); 2] = [&|node| node.end(), &|node| node.kill()];
+        for end in ended {
+            end(&mut node);
+            // As if they were of another run of the machine: nothing of it is taken on trust.
+            for folder in ["cache/mounts", "cache/metadata"] {
+                in_another_run(&node.path(folder));
+            }
+            registry.down.store(true, Ordering::SeqCst);
+            fill(&node.path("cache"));
+            node.serve(&[]);
+            let told = node.ls();
+            assert!(told.contains("bytes fetched"), "{driver}: {told}");
+            assert_eq!(same_or_error(&tree, &at), 0, "{driver}");
+        }
+        node.umount_at(&at);
+        node.end();
+        assert_eq!(fs::read_dir(node.path("cache/mounts")).unwrap().count(), 0, "{driver}");
+        drop(disk);
+    }
+}
+
+/// Changes what records say of the machine's run, byte by byte where they lie.
+fn in_another_run(folder: &Path) {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    for path in paths.filter(|path| path.extension().is_some_and(|end| end == "json")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let (_, boot) = text.split_once("\"boot\":\"").unwrap();
+        let at = text.len() - boot.len();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .write_all_at(b"another-", at as u64)
+            .unwrap();
+    }
+}
+
+/// Leaves no room for a single byte.
+fn fill(folder: &Path) {
+    let mut file = File::options().create(true).append(true).open(folder.join("full")).unwrap();
+    for length in [1 << 20, 1 << 12, 1] {
+        while file.write_all(&vec![1; length]).is_ok() {}
+    }
+    let refused = fs::write(folder.join("more"), "more").unwrap_err();
+    assert_eq!(Errno::from_io_error(&refused), Some(Errno::NOSPC));
+    fs::remove_file(folder.join("more")).unwrap();
 }
 
 /// A small disk: ext4 in a file. (EROFS takes no files of a file system in memory.)

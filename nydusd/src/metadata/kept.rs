@@ -135,9 +135,14 @@ impl Metadata {
         let kept = File::open(&path).and_then(|file| self.verified(name, file, record));
         match kept {
             Ok(kept) => Some(Arc::new(kept)),
-            Err(error) => {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 tracing::warn!(%error, path = %path.display(), "kept metadata is not what it was: it goes");
                 let _ = fs::remove_file(&path);
+                None
+            }
+            // It may be as good as ever.
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "kept metadata cannot be read now");
                 None
             }
         }
@@ -160,7 +165,7 @@ impl Metadata {
                 return Err(wrong("its bytes have changed"));
             }
             record.seen = Some(now);
-            self.write(name, &record)?;
+            self.remember(name, &record);
         }
         Ok(Kept { path: self.path(name, BOOTSTRAP), file, record })
     }
@@ -177,7 +182,7 @@ impl Metadata {
         check_root(&bootstrap, said)?;
         let mut record = kept.record.clone();
         record.root = root;
-        self.write(name, &record)?;
+        self.remember(name, &record);
         let file = kept.file.try_clone()?;
         Ok(Arc::new(Kept { path: kept.path.clone(), file, record }))
     }
@@ -199,7 +204,7 @@ impl Metadata {
         let around = bootstrap.blobs().iter().any(|blob| blob.id == BlobId::Inline);
         record.sha256 = around.then(|| Digest::of(&fresh.bootstrap));
         record.seen = Some(self.seen(&file).context(context)?);
-        self.write(name, &record).context(context)?;
+        self.remember(name, &record);
         Ok(Kept { path: self.path(name, BOOTSTRAP), file, record })
     }
 
@@ -233,6 +238,14 @@ impl Metadata {
         // Who has mapped another file of this name has it still.
         let file = file.persist(&path)?;
         Ok((file, record))
+    }
+
+    /// Writes down what was just found out. Where the disk is full, the next process finds it out
+    /// again, or fetches again what has no record.
+    fn remember(&self, name: &str, record: &Record) {
+        if let Err(error) = self.write(name, record) {
+            tracing::warn!(%error, name, "what was checked of kept metadata is not remembered");
+        }
     }
 
     /// Writes a record, all or nothing.
