@@ -14,7 +14,7 @@ pub(crate) fn before_the_pass(
 ) -> Run {
     loop {
         let first = pass();
-        let gap = (first..end).find(|index| !is_here(*index)).unwrap_or(end.max(first));
+        let gap = (first..end).find(|index| !is_here(*index)).unwrap_or_else(|| end.max(first));
         if pass() == first {
             return Run { first, end: gap };
         }
