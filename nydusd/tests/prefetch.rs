@@ -112,6 +112,8 @@ fn without_a_list_nothing_is_fetched_and_with_none_not_even_that() {
     let before = registry.bytes.load(Ordering::SeqCst);
     settled(&registry);
     assert_eq!((held(&node), registry.bytes.load(Ordering::SeqCst)), (0, before));
+    let files = fs::read_dir(node.path("cache/blobs")).unwrap().count();
+    assert_eq!(files, 0, "nothing was read: the cache has no file of it");
     node.umount();
     let (mut node, name, registry) = listed("fuse");
     node.mount(Path::new(&name), &["--prefetch", "none"]);

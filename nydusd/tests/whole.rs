@@ -22,6 +22,7 @@ fn a_whole_blob_is_read_without_us_and_never_punched() {
     packed(&tree, &layout);
     fs::create_dir(&again).unwrap();
     node.mount(&layout, &[]);
+    assert_eq!(fs::read_dir(node.path("cache/blobs")).unwrap().count(), 0, "nothing was read");
 
     // Something is missing: the kernel asks us, and gets nothing once we are gone.
     node.mount_too(&layout, &again);

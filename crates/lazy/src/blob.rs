@@ -1,6 +1,7 @@
 //! The chunk cache of one data blob: a sparse file laid out by uncompressed offset, and who is
 //! fetching what.
 
+mod going;
 mod joined;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
@@ -26,7 +27,7 @@ use crate::flight::Flights;
 use crate::ledger::{self, Ledger};
 use crate::lock::lock;
 use crate::parts::Part;
-use crate::room::{Room, Segment, run};
+use crate::room::{Room, Segment};
 
 /// A chunk, or why nobody has it.
 pub type Fetched = Result<VerifiedChunk, Arc<FetchError>>;
@@ -162,52 +163,10 @@ impl CachedBlob {
         device.map_err(refused).ok()
     }
 
-    /// Gives back what lies in a segment, but for what is being written. A file that has served as a
-    /// device goes as a whole, once it serves none.
-    pub fn evict(&self, segment: Segment) {
-        let users = lock(&self.users);
-        if users.ever() {
-            if !users.now() {
-                self.give_up();
-            }
-            return;
-        }
-        let free = lock(&self.ledger).forget(segment.blocks());
-        for blocks in free {
-            if let Err(error) = self.file.drop_run(run(&blocks)) {
-                self.refused(&error, "drop from");
-            }
-            self.account(&blocks);
-        }
-    }
-
     /// How many chunks were verified since the start and are here.
     #[must_use]
     pub fn verified(&self) -> usize {
         lock(&self.ledger).len()
-    }
-
-    /// Whether the blob's next cache is another one: the file was given up, or there was none.
-    #[must_use]
-    pub fn is_given_up(&self) -> bool {
-        *lock(&self.gone) || self.again.is_some_and(|again| Instant::now() >= again)
-    }
-
-    /// Removes the file; who has it open reads on. Once is enough: what stands there later is
-    /// another's.
-    pub(crate) fn give_up(&self) {
-        let mut gone = lock(&self.gone);
-        if std::mem::replace(&mut *gone, true) {
-            return;
-        }
-        // Without a file, what stands there is not ours.
-        if self.again.is_none() {
-            match self.file.delete() {
-                Ok(()) => device::unmark(self.file.path()),
-                Err(error) => self.refused(&error, "remove"),
-            }
-        }
-        self.room.recount(self.key, &self.file);
     }
 
     /// What became of chunks.
@@ -305,18 +264,6 @@ impl CachedBlob {
                 false
             }
         }
-    }
-
-    /// Drops blocks whose bytes are not what they should be.
-    fn discard(&self, run: std::ops::Range<u32>) {
-        // Held until they are gone: nobody makes it a device meanwhile.
-        let users = lock(&self.users);
-        if users.ever() {
-            self.give_up();
-        } else if let Err(error) = self.file.drop_run(run) {
-            self.refused(&error, "drop from");
-        }
-        drop(users);
     }
 
     fn is_present(&self, chunk: &ChunkInfo) -> bool {

@@ -6,6 +6,8 @@
 //!   FOLDER/blobs/KEY.device     the kernel has read the file by itself (`device`)
 //! ```
 
+mod files;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -13,12 +15,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::SystemTime;
 
 use content::Digest;
-use rafs::ondisk::BLOCK;
+use files::{file, kept, long_enough, nowhere, used};
 use rustix::fs::FlockOperation;
-use sparse::{SparseError, SparseFile};
+use sparse::SparseFile;
 
 use crate::blob::CachedBlob;
 use crate::counts::ChunkStats;
@@ -30,7 +31,7 @@ use crate::room::{Room, Segment};
 /// The part of a blob that can be kept, uncompressed, in bytes: its map takes 2 MiB. What lies
 /// beyond is fetched whenever it is read. An image may say of itself that it is larger than any
 /// disk, and memory must not follow.
-const MAX_KEPT: u64 = 64 << 30;
+pub(crate) const MAX_KEPT: u64 = 64 << 30;
 
 /// So many blobs are remembered when no image uses them any more.
 const REMEMBERED: usize = 64;
@@ -53,12 +54,15 @@ impl fmt::Display for BlobKey {
     }
 }
 
+/// The blobs that somebody has.
+type Open = HashMap<BlobKey, Weak<CachedBlob>>;
+
 /// The folder.
 #[derive(Debug)]
 pub struct ChunkCache {
     blobs: PathBuf,
     room: Arc<Room>,
-    open: Mutex<HashMap<BlobKey, Weak<CachedBlob>>>,
+    open: Mutex<Open>,
     last: Mutex<VecDeque<Arc<CachedBlob>>>,
     /// Gives the folder free when it goes.
     _lock: File,
@@ -100,25 +104,43 @@ impl ChunkCache {
     #[must_use]
     pub fn blob(&self, key: BlobKey, length: u64) -> Arc<CachedBlob> {
         let mut open = lock(&self.open);
-        let there = open.get(&key).and_then(Weak::upgrade);
-        if let Some(blob) = there.as_ref().filter(|blob| !blob.is_given_up()) {
-            self.remember(blob);
-            return Arc::clone(blob);
-        }
-        open.retain(|_, blob| blob.strong_count() > 0);
-        let path = self.blobs.join(key.to_string());
-        let length = length.min(MAX_KEPT);
-        let file = file(&path, length).unwrap_or_else(|error| {
-            tracing::warn!(%error, blob = %key, "the chunks of a blob are not kept");
-            nowhere(&path, length)
-        });
+        self.is_open(&open, key).unwrap_or_else(|| {
+            let path = self.blobs.join(key.to_string());
+            let length = length.min(MAX_KEPT);
+            let file = file(&path, length).unwrap_or_else(|error| {
+                tracing::warn!(%error, blob = %key, "the chunks of a blob are not kept");
+                nowhere(&path, length)
+            });
+            self.admit(&mut open, key, file)
+        })
+    }
+
+    /// The same, if there is a file of that length already: none is made.
+    #[must_use]
+    pub fn kept(&self, key: BlobKey, length: u64) -> Option<Arc<CachedBlob>> {
+        let mut open = lock(&self.open);
+        self.is_open(&open, key).or_else(|| {
+            let file = long_enough(&self.blobs.join(key.to_string()), length.min(MAX_KEPT)).ok()?;
+            Some(self.admit(&mut open, key, file?))
+        })
+    }
+
+    fn is_open(&self, open: &Open, key: BlobKey) -> Option<Arc<CachedBlob>> {
+        let there = open.get(&key)?.upgrade().filter(|blob| !blob.is_given_up())?;
+        self.remember(&there);
+        Some(there)
+    }
+
+    fn admit(&self, open: &mut Open, key: BlobKey, file: SparseFile) -> Arc<CachedBlob> {
         // It may be another file than the one that was counted.
         self.room.recount(key, &file);
+        let before = open.get(&key).and_then(Weak::upgrade);
         let blob = CachedBlob::new(key, file, Arc::clone(&self.room));
-        let blob = Arc::new(match there {
-            Some(other) => blob.after(&other),
+        let blob = Arc::new(match before {
+            Some(before) => blob.after(&before),
             None => blob,
         });
+        open.retain(|_, blob| blob.strong_count() > 0);
         open.insert(key, Arc::downgrade(&blob));
         self.remember(&blob);
         blob
@@ -184,7 +206,7 @@ impl ChunkCache {
         }
     }
 
-    /// Accounts for what earlier runs left. What is no file of ours is removed.
+    /// Accounts for what earlier runs left. What is no file of ours is removed, and what holds nothing.
     fn enter(&self) -> io::Result<()> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.blobs)? {
@@ -200,6 +222,10 @@ impl ChunkCache {
         for (_, path) in found {
             let key = path.file_name().and_then(|name| name.to_str()).and_then(BlobKey::parse);
             match (key, kept(&path)) {
+                (Some(_), Ok(file)) if file.held() == 0 => {
+                    let removed = file.delete().map(|()| device::unmark(&path));
+                    removed.unwrap_or_else(|error| tracing::warn!(%error, "an empty file stays"));
+                }
                 (Some(key), Ok(file)) => self.room.enter(key, &file),
                 _ => {
                     tracing::warn!(path = %path.display(), "a file of the chunk cache is none");
@@ -223,40 +249,4 @@ impl BlobKey {
             None => digest(text).map(Self::Blob),
         }
     }
-}
-
-/// When the file with this map was used last, as far as its times tell.
-fn used(map: &Path) -> Option<SystemTime> {
-    let time = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    time(map).max(time(&map.with_extension("data")))
-}
-
-/// The file of an earlier run. If it has served as a device, no byte of it changes by that.
-fn kept(path: &Path) -> Result<SparseFile, SparseError> {
-    if device::is_marked(path) { SparseFile::open_untouched(path) } else { SparseFile::open(path) }
-}
-
-/// The file of an earlier run if it is one and long enough, otherwise a new one: who has the old one
-/// open as a device keeps it.
-fn file(path: &Path, length: u64) -> Result<SparseFile, SparseError> {
-    let block = u32::try_from(BLOCK).unwrap_or(u32::MAX);
-    match kept(path) {
-        Ok(file) if file.length() >= length && file.block_size() == block => return Ok(file),
-        Err(error)
-            if error.as_io().is_some_and(|error| error.kind() != io::ErrorKind::NotFound) =>
-        {
-            return Err(error);
-        }
-        _ => {}
-    }
-    let file = SparseFile::create(path, length, block)?;
-    device::unmark(path);
-    Ok(file)
-}
-
-/// A file that keeps nothing. Blocks of the right size and so many always make a shape.
-fn nowhere(path: &Path, length: u64) -> SparseFile {
-    let block = u32::try_from(BLOCK).unwrap_or(u32::MAX);
-    SparseFile::nowhere(path, length, block)
-        .unwrap_or_else(|_| unreachable!("64 GiB are fewer blocks than a map can have"))
 }

@@ -1,16 +1,18 @@
 //! A bootstrap and its blobs: files that can be read.
 
 mod batches;
+mod bound;
 mod info;
 mod recorded;
 mod rights;
+mod slot;
 mod whole;
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rafs::bootstrap::Inode;
-use rafs::{Blob, Bootstrap, ChunkInfo, CompressionInfo, RafsError, Stored, VerifiedChunk};
+use rafs::{Blob, Bootstrap, ChunkInfo, RafsError, Stored, VerifiedChunk};
 
 use crate::blob::CachedBlob;
 use crate::cache::{BlobKey, ChunkCache};
@@ -18,12 +20,11 @@ use crate::counts::ChunkStats;
 use crate::error::ReadError;
 use crate::fetch;
 use crate::flight::Whose;
-use crate::lock::lock;
 use crate::parts::{Piece, parts, pieces};
 use crate::patience::{InVain, Pauses, is_outage, patiently};
-use crate::right::Right;
 use crate::source::{Source, Want};
 use info::InfoRoom;
+pub(crate) use slot::Slot;
 
 /// Where the chunks of one of an image's blobs come from.
 #[derive(Debug)]
@@ -34,22 +35,6 @@ pub struct BlobFrom {
     pub source: Arc<dyn Source>,
     /// Its compression info as a file, where that came beside the bootstrap.
     pub info: Option<Bytes>,
-}
-
-/// One blob of an image, as far as it was used.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    pub(crate) from: BlobFrom,
-    cache: Mutex<Option<Arc<CachedBlob>>>,
-    info: OnceLock<CompressionInfo>,
-    pub(crate) right: Right,
-}
-
-impl Slot {
-    /// The blob's cache, if it was used, as it was last.
-    pub(crate) fn used(&self) -> Option<Arc<CachedBlob>> {
-        lock(&self.cache).clone()
-    }
 }
 
 /// What is read.
@@ -78,15 +63,11 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     pub fn new(
         bootstrap: Bootstrap<B>,
         cache: Arc<ChunkCache>,
-        from: impl FnMut(&Blob) -> BlobFrom,
+        mut from: impl FnMut(&Blob) -> BlobFrom,
     ) -> Self {
-        let slot = |from| Slot {
-            from,
-            cache: Mutex::default(),
-            info: OnceLock::new(),
-            right: Right::default(),
-        };
-        let slots = bootstrap.blobs().iter().map(from).map(slot).collect();
+        let slot = |(blob, keeps)| Slot::new(from(blob), keeps);
+        let sizes = bootstrap.blobs().iter().map(|blob| blob.uncompressed_size);
+        let slots = bootstrap.blobs().iter().zip(bound::shares(sizes)).map(slot).collect();
         let (in_vain, info_room) = (InVain::default(), InfoRoom::new());
         Self { bootstrap, slots, cache, in_vain, info_room }
     }
@@ -148,7 +129,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
                 return Ok(true);
             };
             let (slot, blob) = self.slot(part.chunk.blob)?;
-            let cache = self.cache_of(slot, blob);
+            let cache = self.cache_of(slot);
             let fetched = match together.get(&part.chunk) {
                 Some(chunk) => chunk.clone(),
                 None if slot.right.is_proved() && cache.read(part, to) => return Ok(true),
@@ -204,15 +185,6 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         let number = usize::from(blob);
         let slot = self.slots.get(number).ok_or_else(odd)?;
         Ok((slot, self.bootstrap.blobs().get(number).ok_or_else(odd)?))
-    }
-
-    /// The blob's cache. It is another one once its file was given up.
-    pub(crate) fn cache_of(&self, slot: &Slot, blob: &Blob) -> Arc<CachedBlob> {
-        let mut cache = lock(&slot.cache);
-        if let Some(cache) = cache.as_ref().filter(|cache| !cache.is_given_up()) {
-            return Arc::clone(cache);
-        }
-        Arc::clone(cache.insert(self.cache.blob(slot.from.key, blob.uncompressed_size)))
     }
 
     /// Where a blob's chunks come from, and how they are checked.

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 
 use rafs::{ChunkInfo, VerifiedChunk};
 
-use crate::blob::Claim;
+use crate::blob::{CachedBlob, Claim};
 use crate::error::ReadError;
 use crate::fetch;
 use crate::image::{LazyImage, Of};
@@ -47,8 +48,9 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         let mut missing = Vec::new();
         self.each(of, offset, length, |piece| {
             if let Piece::Part(part) = piece {
-                let (slot, blob) = self.slot(part.chunk.blob)?;
-                if !slot.right.is_proved() || !self.cache_of(slot, blob).knows(&part.chunk) {
+                let (slot, _) = self.slot(part.chunk.blob)?;
+                let knows = |cache: Arc<CachedBlob>| cache.knows(&part.chunk);
+                if !slot.right.is_proved() || !self.kept_of(slot).is_some_and(knows) {
                     missing.push(part.chunk);
                 }
             }
@@ -86,7 +88,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     ) -> Result<io::Result<usize>, ReadError> {
         let Some(number) = run.blob() else { return Ok(Ok(0)) };
         let (slot, blob) = self.slot(number)?;
-        let (cache, from) = (self.cache_of(slot, blob), self.source_of(slot, blob, want));
+        let (cache, from) = (self.cache_of(slot), self.source_of(slot, blob, want));
         let claim = |chunk| cache.claim(chunk, from.digester, want.urgency);
         let mut claims: Vec<Claim<'_>> = run.chunks.iter().filter_map(claim).collect();
         let wanted: Vec<_> = claims.iter().map(|claim| *claim.chunk()).collect();

@@ -67,7 +67,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     fn prefetch_batch(&self, chunk: &ChunkInfo, want: &Want) -> Result<Outcome, ReadError> {
         debug_assert_eq!(chunk.stored, Stored::Batched);
         let (slot, blob) = self.slot(chunk.blob)?;
-        let (cache, from) = (self.cache_of(slot, blob), self.source_of(slot, blob, want));
+        let (cache, from) = (self.cache_of(slot), self.source_of(slot, blob, want));
         let Some(claim) = cache.claim(chunk, from.digester, want.urgency) else {
             return Ok(Outcome::default());
         };
@@ -80,7 +80,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     }
 
     fn has(&self, chunk: &ChunkInfo) -> bool {
-        let slot = self.slot(chunk.blob);
-        slot.is_ok_and(|(slot, blob)| self.cache_of(slot, blob).has(chunk))
+        let cache = self.slot(chunk.blob).ok().and_then(|(slot, _)| self.kept_of(slot));
+        cache.is_some_and(|cache| cache.has(chunk))
     }
 }

@@ -53,26 +53,26 @@ impl Map {
 
     /// Writes an empty map for `shape` and gives it its name only when it is written.
     pub(crate) fn create(path: &Path, shape: Shape) -> Result<Self, SparseError> {
-        let bits = vec![0; shape.map_bytes()];
-        let mut image = Vec::with_capacity(HEADER + bits.len());
-        image.extend_from_slice(&MAGIC);
-        image.extend_from_slice(&VERSION.to_le_bytes());
-        image.extend_from_slice(&shape.block_size.to_le_bytes());
-        image.extend_from_slice(&shape.length.to_le_bytes());
-        image.extend_from_slice(&bits);
+        let mut header = Vec::with_capacity(HEADER);
+        header.extend_from_slice(&MAGIC);
+        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&shape.block_size.to_le_bytes());
+        header.extend_from_slice(&shape.length.to_le_bytes());
+        let length = (HEADER + shape.map_bytes()) as u64;
         let unnamed = path.with_extension("map.new");
+        // No bit is set: behind the header there is a hole, and a large map takes no room yet.
         OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(0o600)
             .open(&unnamed)
-            .and_then(|mut file| file.write_all(&image))
+            .and_then(|mut file| file.write_all(&header).and_then(|()| file.set_len(length)))
             .map_err(SparseError::io("write", &unnamed))?;
         step("map written under its first name");
         fs::rename(&unnamed, path).map_err(SparseError::io("rename to", path))?;
         step("map named");
-        Ok(Self { bits })
+        Ok(Self::empty(shape))
     }
 
     /// Reads a map that an earlier run left.
@@ -102,9 +102,12 @@ impl Map {
     /// The blocks whose bits are set.
     pub(crate) fn blocks(&self, shape: Shape) -> FixedBitSet {
         let mut set = FixedBitSet::with_capacity(shape.blocks as usize);
-        for block in 0..shape.blocks as usize {
-            set.set(block, self.bits[block / 8] & (1 << (block % 8)) != 0);
-        }
+        let some = self.bits.iter().enumerate().filter(|(_, byte)| **byte != 0);
+        let blocks = some.flat_map(|(at, byte)| {
+            (0..8).filter(move |bit| byte & (1 << bit) != 0).map(move |bit| at * 8 + bit)
+        });
+        // The last byte may have bits of no block.
+        set.extend(blocks.filter(|block| *block < shape.blocks as usize));
         set
     }
 
@@ -160,6 +163,28 @@ mod tests {
         assert_eq!(blocks(11, 10), Some(2));
         assert_eq!(blocks(1, 0), None);
         assert_eq!(blocks(u64::MAX, 1), None);
+    }
+
+    #[test]
+    fn what_was_set_is_read_and_a_map_without_it_takes_no_room() {
+        use std::os::unix::fs::MetadataExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.map");
+        let shape = Shape::new((64 << 30) - 5 * 4096, 4096).unwrap();
+        let mut map = Map::create(&path, shape).unwrap();
+        let taken = || fs::metadata(&path).unwrap().blocks() * 512;
+        assert!(taken() <= 64 << 10, "{}", taken());
+        assert_eq!(map.blocks(shape).count_ones(..), 0);
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        let last = shape.blocks - 1;
+        for block in [0, 7, 8, 1_000_003, last] {
+            map.write(&file, block, true).unwrap();
+        }
+        file.write_all_at(&[0xff], (HEADER + last as usize / 8) as u64).unwrap();
+        let set = Map::read(&path).unwrap().0.blocks(shape);
+        let first: Vec<_> = set.ones().take(4).collect();
+        assert_eq!((first, set.count_ones(..)), (vec![0, 7, 8, 1_000_003], 4 + 3));
     }
 
     #[test]

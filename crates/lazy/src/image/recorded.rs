@@ -15,7 +15,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
             let Piece::Part(part) = piece else { return Ok(true) };
             let (slot, _) = self.slot(part.chunk.blob)?;
             let there = |cache: Arc<CachedBlob>| cache.has(&part.chunk);
-            Ok(slot.right.is_proved() && slot.used().is_some_and(there))
+            Ok(slot.right.is_proved() && self.kept_of(slot).is_some_and(there))
         });
         recorded.unwrap_or(false)
     }
@@ -33,7 +33,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
                 return Ok(true);
             };
             let (slot, _) = self.slot(part.chunk.blob)?;
-            let Some(cache) = slot.used().filter(|_| slot.right.is_proved()) else {
+            let Some(cache) = self.kept_of(slot).filter(|_| slot.right.is_proved()) else {
                 return Ok(false);
             };
             if cache.read(part, to) {

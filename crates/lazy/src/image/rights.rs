@@ -37,16 +37,9 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     where
         B: Sync + Send,
     {
-        let blobs = self.bootstrap.blobs().iter();
-        let open: Vec<_> = self
-            .slots
-            .iter()
-            .zip(blobs)
-            .filter(|(slot, blob)| {
-                !slot.right.is_proved() && self.cache_of(slot, blob).stats().held > 0
-            })
-            .map(|(slot, _)| slot)
-            .collect();
+        let kept = |slot: &&Slot| self.kept_of(slot).is_some_and(|cache| cache.stats().held > 0);
+        let open = self.slots.iter().filter(|slot| !slot.right.is_proved());
+        let open: Vec<_> = open.filter(kept).collect();
         for some in open.chunks(AT_ONCE) {
             std::thread::scope(|scope| {
                 for slot in some {

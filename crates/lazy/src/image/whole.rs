@@ -24,7 +24,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     pub fn device(&self, blob: u8) -> Option<Device> {
         let (number, slot) = (blob, self.slots.get(usize::from(blob))?);
         let blob = self.bootstrap.blobs().get(usize::from(number))?;
-        let cache = self.cache_of(slot, blob);
+        let cache = self.kept_of(slot)?;
         // The rest takes a while for a large image. Who uses less than half of a blob goes without.
         if cache.verified() < blob.chunks as usize / 2 {
             return None;
