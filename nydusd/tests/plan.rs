@@ -20,8 +20,8 @@ fn name(text: &str) -> Name {
     Name::new(text.as_bytes()).unwrap()
 }
 
-fn file(letter: u8, chunks: usize) -> Inode<Vec<u8>> {
-    let bytes = (0..chunks * CHUNK as usize).map(|at| letter ^ (at / CHUNK as usize) as u8);
+fn file(letter: u8, chunks: u8) -> Inode<Vec<u8>> {
+    let bytes = (0..chunks).flat_map(|number| vec![letter ^ number; CHUNK as usize]);
     Inode::file(Meta::implied(), bytes.collect())
 }
 
