@@ -1,128 +1,27 @@
 //! Chunks by way of the node's dfdaemon, and from the registry where it is away.
 
+mod daemon;
+
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use content::Digest;
-use http::{HeaderValue, Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
 use image::registry::{Credential, Repository};
 use lazy::{Source, Urgency, Want};
-use tokio::net::UnixStream;
-use tokio::runtime::Runtime;
 use url::form_urlencoded::Serializer;
+
+pub use daemon::Daemon;
+use daemon::{Failed, Part};
 
 use crate::grants::Grants;
 use crate::lock::lock;
 use crate::origin::Origin;
-use crate::tally::{From, Tally};
+use crate::tally::From;
 
-/// What dfdaemon has not given after so long is asked of the registry.
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// So many connections are kept for the next question.
-const IDLE: usize = 16;
-
-/// What dfdaemon is asked for.
-#[derive(Debug)]
-struct Part {
-    target: String,
-    /// Goes over the unix socket and nowhere else.
-    credential: Option<Credential>,
-    offset: u64,
-    length: u64,
-}
-
-/// The daemon of this node: HTTP/1.1 over its unix socket.
-#[derive(Debug)]
-pub struct Daemon {
-    socket: PathBuf,
-    runtime: Runtime,
-    idle: Mutex<Vec<SendRequest<Empty<Bytes>>>>,
-    tally: Tally,
-}
-
-impl Daemon {
-    /// The one that listens on `socket`. It need not be there. What it gives counts in `tally`.
-    ///
-    /// # Errors
-    /// If there is no thread for the network.
-    pub fn new(socket: &Path, tally: Tally) -> io::Result<Self> {
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(1).thread_name("dfdaemon").enable_all().build()?;
-        Ok(Self { socket: socket.to_owned(), runtime, idle: Mutex::default(), tally })
-    }
-
-    /// Where what comes is counted, by whomever it is given.
-    #[must_use]
-    pub const fn tally(&self) -> &Tally {
-        &self.tally
-    }
-
-    /// Exactly the bytes of a part, if they come within `limit`.
-    fn read(&self, part: &Part, limit: Duration) -> io::Result<Bytes> {
-        // Made inside of the runtime, whose clock it takes.
-        let asked = async { tokio::time::timeout(limit, self.ask(part)).await };
-        let in_time = self.runtime.block_on(asked);
-        in_time.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-    }
-
-    async fn ask(&self, part: &Part) -> io::Result<Bytes> {
-        let idle = lock(&self.idle).pop();
-        if let Some(connection) = idle.filter(SendRequest::is_ready) {
-            // It may have been closed meanwhile: then a new one is tried.
-            if let Ok(bytes) = self.ask_on(connection, part).await {
-                return Ok(bytes);
-            }
-        }
-        let stream = UnixStream::connect(&self.socket).await?;
-        let (connection, driver) =
-            handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        tokio::spawn(driver);
-        self.ask_on(connection, part).await
-    }
-
-    async fn ask_on(
-        &self,
-        mut connection: SendRequest<Empty<Bytes>>,
-        part: &Part,
-    ) -> io::Result<Bytes> {
-        let Part { target, credential, offset, length } = part;
-        let last = offset.saturating_add(*length).saturating_sub(1);
-        let mut request = Request::get(target)
-            .header(header::HOST, "dfdaemon")
-            .header(header::RANGE, format!("bytes={offset}-{last}"));
-        if let Some(credential) = credential {
-            let value = HeaderValue::from_str(credential.expose());
-            let mut value = value.map_err(io::Error::other)?;
-            value.set_sensitive(true);
-            request = request.header(header::AUTHORIZATION, value);
-        }
-        let request = request.body(Empty::new()).map_err(io::Error::other)?;
-        let response = connection.send_request(request).await.map_err(io::Error::other)?;
-        if response.status() != StatusCode::PARTIAL_CONTENT {
-            return Err(io::Error::other(format!("dfdaemon says {}", response.status())));
-        }
-        let most = usize::try_from(*length).map_err(io::Error::other)?;
-        let body = Limited::new(response.into_body(), most).collect().await;
-        let bytes = body.map_err(io::Error::other)?.to_bytes();
-        if bytes.len() != most {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-        }
-        if connection.ready().await.is_ok() {
-            let mut idle = lock(&self.idle);
-            if idle.len() < IDLE {
-                idle.push(connection);
-            }
-        }
-        Ok(bytes)
-    }
-}
+/// So long it may take at most to renew what dfdaemon is shown.
+const RENEWAL: Duration = Duration::from_secs(10);
 
 /// One blob of an image in a registry.
 #[derive(Debug)]
@@ -166,16 +65,14 @@ impl Swarm {
         Self { daemon, target, repository, digest, registry, shown: Mutex::default(), grants }
     }
 
-    fn by_way_of_dfdaemon(&self, offset: u64, length: u64, want: &Want) -> io::Result<Bytes> {
+    fn by_way_of_dfdaemon(&self, offset: u64, length: u64, want: &Want) -> Result<Bytes, Failed> {
         let priority = match want.urgency {
             Urgency::Blocked => "blocked",
             Urgency::Prefetch => "prefetch",
         };
-        // So that there is time left for the registry.
-        let limit = LIMIT.min(want.left() / 2);
         let target = format!("{}&priority={priority}", self.target);
-        let credential = self.credential(&Want::within(limit, want.urgency));
-        let read = self.daemon.read(&Part { target, credential, offset, length }, limit);
+        let credential = self.credential(&Want::within(RENEWAL.min(want.left() / 4), want.urgency));
+        let read = self.daemon.read(&Part { target, credential, offset, length }, want.until);
         // It may have expired. If it has not, asking for it once more costs nothing.
         lock(&self.shown).good = read.is_ok();
         read
@@ -199,14 +96,17 @@ impl Swarm {
 
 impl Source for Swarm {
     fn read(&self, offset: u64, length: u64, want: &Want) -> io::Result<Bytes> {
-        let given = self.by_way_of_dfdaemon(offset, length, want);
-        if given.is_ok() {
-            self.daemon.tally.given(From::Dfdaemon, length);
+        match self.by_way_of_dfdaemon(offset, length, want) {
+            Ok(bytes) => {
+                self.daemon.tally().given(From::Dfdaemon, length);
+                Ok(bytes)
+            }
+            Err(failed) if failed.leaves_the_registry(want.urgency) => {
+                tracing::debug!(error = %failed, "not by way of dfdaemon: asking the registry");
+                self.registry.read(offset, length, want)
+            }
+            Err(failed) => Err(failed.into()),
         }
-        given.or_else(|error| {
-            tracing::debug!(%error, "not by way of dfdaemon: asking the registry");
-            self.registry.read(offset, length, want)
-        })
     }
 
     /// What came by way of others was not right: the registry's own.

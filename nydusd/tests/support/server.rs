@@ -23,6 +23,8 @@ pub(crate) struct Behaviour {
     pub(crate) lies: AtomicBool,
     /// No part of a blob is given until this is over.
     pub(crate) stalls: AtomicBool,
+    /// As dfdaemon says it: the status and the kind of every answer, until this is over.
+    says: Mutex<Option<&'static str>>,
     /// The value of `Authorization` without which nothing is given.
     pub(crate) wants: Mutex<Option<String>>,
     /// The digests, in hex, of blobs that it does not have.
@@ -42,12 +44,18 @@ impl Behaviour {
             silent: AtomicBool::new(false),
             lies: AtomicBool::new(false),
             stalls: AtomicBool::new(false),
+            says: Mutex::default(),
             wants: Mutex::default(),
             lacks: Mutex::default(),
             parts: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             asked: Mutex::default(),
         })
+    }
+
+    /// From now on every answer is an error of dfdaemon's: a status and a kind, as `502 origin`.
+    pub(crate) fn says(&self, says: Option<&'static str>) {
+        *self.says.lock().unwrap() = says;
     }
 
     pub(crate) fn parts(&self) -> u64 {
@@ -129,6 +137,10 @@ fn answer(
 ) -> (&'static str, String, Vec<u8>) {
     if behaviour.down.load(Ordering::SeqCst) {
         return ("503 Service Unavailable", String::new(), b"down".to_vec());
+    }
+    if let Some((status, kind)) = behaviour.says.lock().unwrap().and_then(|s| s.split_once(' ')) {
+        let told = serde_json::json!({ "error": "as the test wants it", "kind": kind });
+        return (status, String::new(), told.to_string().into_bytes());
     }
     let wanted = behaviour.wants.lock().unwrap().clone();
     if wanted.is_some_and(|wanted| headers.get("authorization") != Some(&wanted)) {
