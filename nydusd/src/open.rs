@@ -10,10 +10,11 @@ use image::bytes::Blobs;
 use image::choose::{Want, choose};
 use image::chunked::{self, Reach, Said};
 use image::local::{self, BlobsAt};
-use image::oci::Platform;
+use image::oci::{Descriptor, Platform};
 use image::place::Place;
 use image::registry::{Reference, Repository};
 use image::store::{Client, Store};
+use image::{OpenError, causes};
 use lazy::{BlobFrom, BlobKey, ChunkCache, LazyImage, Urgency};
 use rafs::{Blob, BlobId, Bootstrap};
 use sys::Mapping;
@@ -23,7 +24,7 @@ use crate::grants::Grants;
 use crate::metadata::documents::Remembered;
 use crate::metadata::{Fresh, Kept, Key, Metadata};
 use crate::origin::Origin;
-use crate::swarm::{Daemon, Swarm};
+use crate::swarm::{Daemon, Swarm, WholeBlob};
 use crate::tally::From;
 
 /// What a command line says of an image.
@@ -52,7 +53,8 @@ pub struct Found {
     pub manifest: Option<Digest>,
 }
 
-/// Finds an image; its metadata is in `metadata` then. `grants` remembers that its registry gives it.
+/// Finds an image; its metadata is in `metadata` then. That of an image in a registry comes by way of
+/// `daemon`; `grants` remembers that its registry gives it.
 ///
 /// # Errors
 /// If there is no such image, it is none, another one than its manifest says, or not for us.
@@ -60,12 +62,12 @@ pub fn find(
     named: &Named,
     client: impl FnOnce() -> anyhow::Result<Client>,
     metadata: &Metadata,
-    grants: &Grants,
+    (daemon, grants): (&Daemon, &Grants),
 ) -> anyhow::Result<Found> {
     let context = || format!("{} cannot be opened", named.name);
     match local::bootstrap_at(&named.name) {
         Some(path) => find_files(&path, &named.blobs, metadata).with_context(context),
-        None => find_stored(named, &client()?, metadata, grants).with_context(context),
+        None => find_stored(named, &client()?, metadata, (daemon, grants)).with_context(context),
     }
 }
 
@@ -119,7 +121,7 @@ fn find_stored(
     named: &Named,
     client: &Client,
     metadata: &Metadata,
-    grants: &Grants,
+    (daemon, grants): (&Daemon, &Grants),
 ) -> anyhow::Result<Found> {
     let place: Place = named.name.parse()?;
     let mut store = client.open(&place)?;
@@ -136,7 +138,19 @@ fn find_stored(
     };
     let said = chunked::said(&document)?;
     let mut came = false;
-    let kept = fetched(&store, &said, metadata, &mut came)?;
+    let kept = fetched(&said, metadata, || {
+        came = true;
+        let layer = said.bootstrap;
+        match repository.as_ref().map(|of| by_way_of(daemon, of, &*store, layer)) {
+            Some(Ok(found)) => return Ok(found),
+            Some(Err(error)) => {
+                let error = causes(&error);
+                tracing::debug!(error, "metadata not by way of dfdaemon: asking the registry");
+            }
+            None => {}
+        }
+        chunked::read_bootstrap(&*store, layer)
+    })?;
     let bootstrap = said.bootstrap.digest;
     let blobs = chunked::blobs(&store, said.manifest, Reach::Parts);
     match &repository {
@@ -152,12 +166,25 @@ fn find_stored(
     Ok(Found { kept, blobs, repository, manifest: Some(document.descriptor.digest) })
 }
 
-/// The bootstrap that a manifest says; whether it came from the store just now.
+/// The bootstrap layer `layer` by way of dfdaemon.
+fn by_way_of(
+    daemon: &Daemon,
+    repository: &Repository,
+    store: &dyn Store,
+    layer: &Descriptor,
+) -> Result<chunked::Found, OpenError> {
+    // The manifest has just come: what met the registry's challenge is at hand, if anything had to.
+    let until = lazy::Want::within(PROVE, Urgency::Blocked).until;
+    let credential = store.authorization(until).ok().flatten();
+    let blob = WholeBlob::new(daemon, repository, (&layer.digest, layer.size), credential);
+    chunked::read_bootstrap_from(blob, layer)
+}
+
+/// The bootstrap that a manifest says, as it is kept, or as `fetch` gives it.
 fn fetched(
-    store: &Arc<dyn Store>,
     said: &Said<'_>,
     metadata: &Metadata,
-    came: &mut bool,
+    fetch: impl FnOnce() -> Result<chunked::Found, OpenError>,
 ) -> anyhow::Result<Arc<Kept>> {
     match &said.root {
         Some(root) => tracing::debug!(%root, "the tree must have the manifest's merkle root"),
@@ -166,8 +193,7 @@ fn fetched(
         }
     }
     metadata.get(&Key::Layer(said.bootstrap.digest), said.root, || {
-        let found = chunked::read_bootstrap(&**store, said.bootstrap)?;
-        *came = true;
+        let found = fetch()?;
         Ok(Fresh { bootstrap: found.bootstrap, metas: found.metas })
     })
 }

@@ -1,5 +1,6 @@
 //! Chunks by way of the node's dfdaemon, and from the registry where it is away.
 
+mod blob;
 mod daemon;
 
 use std::io;
@@ -12,6 +13,7 @@ use image::registry::{Credential, Repository};
 use lazy::{Source, Urgency, Want};
 use url::form_urlencoded::Serializer;
 
+pub use blob::WholeBlob;
 pub use daemon::Daemon;
 use daemon::{Failed, Part};
 
@@ -55,13 +57,8 @@ impl Swarm {
         registry: Origin,
         grants: Arc<Grants>,
     ) -> Self {
-        let query = Serializer::new(String::new())
-            .append_pair("registry", repository.registry())
-            .append_pair("repository", repository.name())
-            .append_pair("digest", &digest.to_string())
-            .finish();
+        let target = target(repository, digest);
         let (repository, digest) = (repository.clone(), *digest);
-        let target = format!("/v1/blob?{query}");
         Self { daemon, target, repository, digest, registry, shown: Mutex::default(), grants }
     }
 
@@ -92,6 +89,16 @@ impl Swarm {
         lock(&self.shown).credential.clone_from(&credential);
         credential
     }
+}
+
+/// What dfdaemon is asked for a blob by, without how urgently.
+fn target(repository: &Repository, digest: &Digest) -> String {
+    let query = Serializer::new(String::new())
+        .append_pair("registry", repository.registry())
+        .append_pair("repository", repository.name())
+        .append_pair("digest", &digest.to_string())
+        .finish();
+    format!("/v1/blob?{query}")
 }
 
 impl Source for Swarm {

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use support::server::dfdaemon;
+use support::server::{Behaviour, dfdaemon};
 use support::{can_mount, drivers, wait, with_registry};
 
 /// Long enough for several tries.
@@ -64,6 +64,37 @@ fn prefetching_never_asks_the_registry_while_dfdaemon_is_there() {
         node.umount();
     }
     assert_eq!(registry.parts(), before);
+}
+
+#[test]
+fn metadata_comes_by_way_of_dfdaemon_and_is_not_believed() {
+    if !can_mount() {
+        return;
+    }
+    let blobs = |server: &Behaviour| {
+        let asked = server.asked();
+        asked.iter().filter(|line| line.starts_with("GET ") && line.contains("blob")).count()
+    };
+    // What it does, and whether the registry is asked then.
+    for (misbehaves, asked) in [("no", false), ("lies", true), ("says", true), ("silent", true)] {
+        let (mut node, tree, name, registry) = with_registry("auto");
+        let daemon = dfdaemon(&node.path("layout"), &node.socket());
+        daemon.lies.store(misbehaves == "lies", Ordering::SeqCst);
+        daemon.silent.store(misbehaves == "silent", Ordering::SeqCst);
+        daemon.says((misbehaves == "says").then_some("403 not-admitted"));
+        node.mount(Path::new(&name), &["--prefetch", "none"]);
+        assert_eq!(blobs(&registry) > 0, asked, "{misbehaves}");
+        assert!(blobs(&daemon) > 0 || misbehaves == "silent", "{misbehaves}");
+        let metadata = blobs(&registry);
+        daemon.lies.store(false, Ordering::SeqCst);
+        daemon.says(None);
+        if misbehaves != "silent" {
+            let found = fs::read(node.at().join("chunk")).unwrap();
+            assert!(found == fs::read(tree.join("chunk")).unwrap(), "{misbehaves}");
+            assert_eq!(blobs(&registry), metadata, "{misbehaves}: the registry was asked");
+        }
+        node.umount();
+    }
 }
 
 #[test]

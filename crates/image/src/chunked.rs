@@ -16,7 +16,7 @@ use registry::Credential;
 use crate::beside::Beside;
 use crate::local::META;
 use crate::oci::{Descriptor, Manifest, annotation};
-use crate::store::{Document, Store, StoreError};
+use crate::store::{Document, Store, StoreError, Verifying};
 
 use crate::bytes::{Blobs, FilePart, ReadAt, short};
 use crate::{OpenError, Parts};
@@ -118,8 +118,19 @@ pub struct Found {
 /// # Errors
 /// If it cannot be read, is another one than the descriptor says, or has no bootstrap.
 pub fn read_bootstrap(store: &dyn Store, layer: &Descriptor) -> Result<Found, OpenError> {
+    found(store.read_blob(layer)?, layer)
+}
+
+/// The same, of a layer whose bytes come from elsewhere. They are not believed either.
+///
+/// # Errors
+/// As [`read_bootstrap`].
+pub fn read_bootstrap_from(bytes: impl Read, layer: &Descriptor) -> Result<Found, OpenError> {
+    found(Verifying::new(bytes, layer.digest, layer.size), layer)
+}
+
+fn found(mut stored: Verifying<impl Read>, layer: &Descriptor) -> Result<Found, OpenError> {
     let failed = |error| OpenError::Layer { layer: layer.digest, error };
-    let mut stored = store.read_blob(layer)?;
     let limits = Limits::default();
     let mut hasher = content::BlobHasher::new();
     let unpacker = Unpacker::new(&mut stored, limits);

@@ -60,7 +60,8 @@ impl Node {
             let blobs = order.blob_dir.clone().map_or(BlobsAt::Guess, BlobsAt::Folder);
             let platform = order.platform.as_deref().map(str::parse).transpose()?;
             let named = Named { name: order.image.clone(), blobs, platform, manifest };
-            let found = open::find(&named, || self.client(order), metadata, &self.grants)?;
+            let found =
+                open::find(&named, || self.client(order), metadata, (&self.daemon, &self.grants))?;
             let record = Record::new(at, order, found.manifest, self.records.boot());
             let record = Record { lasting, ..record };
             Ok((found, Some(Noted { record, before: again.cloned() })))
