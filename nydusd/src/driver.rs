@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use lazy::{LazyImage, Urgency, Want};
@@ -43,11 +44,21 @@ impl fmt::Display for Driver {
     }
 }
 
-/// Asks for what the mount of an image can use at once if it is ours to have: what is whole can be a
-/// device.
+/// Asks for what can be a device of the mount, if it is ours to have. Mostly that is nothing: after a
+/// start, nothing was verified yet.
 pub fn prove(driver: Driver, image: &LazyImage<Mapping>) {
     if driver != Driver::Fuse {
-        image.prove_kept(&Want::within(PROVE, Urgency::Blocked));
+        image.prove_devices(&Want::within(PROVE, Urgency::Blocked));
+    }
+}
+
+/// Asks for the rest of what is kept; nobody waits for the answer but reads that come before it.
+pub fn prove_rest(image: &Arc<LazyImage<Mapping>>) {
+    let image = Arc::clone(image);
+    let asking = thread::Builder::new().name("prove".to_owned());
+    let asking = asking.spawn(move || image.prove_kept(&Want::within(PROVE, Urgency::Blocked)));
+    if let Err(error) = asking {
+        tracing::debug!(%error, "reads ask for themselves");
     }
 }
 

@@ -4,6 +4,7 @@
 //! when it was so last. It counts for a day. It says nothing of credentials: those are asked for
 //! whenever the registry can be.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,11 +27,17 @@ const RENEW: Duration = Duration::from_secs(3600);
 /// A registry that has granted a blob within a day and is silent for so long is away.
 const AWAY: Duration = Duration::from_secs(2);
 
+/// One that is away need not be asked again for so long where it has granted what is wanted: a node that
+/// starts again has many mounts, and each many blobs.
+const STILL: Duration = Duration::from_secs(10);
+
 /// The folder of them.
 #[derive(Debug)]
 pub struct Grants {
     folder: PathBuf,
     renewed: Mutex<Instant>,
+    /// Since when registries are away.
+    away: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Grants {
@@ -46,7 +53,11 @@ impl Grants {
                 fs::remove_file(&path)?;
             }
         }
-        Ok(Self { folder: folder.to_owned(), renewed: Mutex::new(Instant::now()) })
+        Ok(Self {
+            folder: folder.to_owned(),
+            renewed: Mutex::new(Instant::now()),
+            away: Mutex::default(),
+        })
     }
 
     /// Whether it is time to note again what is in use. Who is told so does it.
@@ -88,6 +99,11 @@ impl Grants {
         ask: impl FnOnce(&Want) -> io::Result<()>,
     ) -> io::Result<()> {
         let fresh = self.is_fresh(repository, blob);
+        let registry = repository.registry().to_string();
+        let away = |since: &Instant| since.elapsed() < STILL;
+        if fresh && lock(&self.away).get(&registry).is_some_and(away) {
+            return Ok(());
+        }
         let limit = if fresh { AWAY.min(want.left()) } else { want.left() };
         match ask(&Want::within(limit, want.urgency)) {
             Ok(()) => self.note(repository, blob),
@@ -97,6 +113,7 @@ impl Grants {
                     %blob,
                     "the registry is away; it has granted this blob a short time ago"
                 );
+                lock(&self.away).insert(registry, Instant::now());
             }
             Err(error) => {
                 if !may_pass(&error) {
@@ -128,7 +145,32 @@ fn is_fresh(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use lazy::Urgency;
+
     use super::*;
+
+    #[test]
+    fn a_registry_that_is_away_is_asked_once_for_what_it_has_granted() {
+        let folder = tempfile::tempdir().unwrap();
+        let grants = Grants::open(folder.path()).unwrap();
+        let of = |registry: &str| Repository::new(registry, "team/app").unwrap();
+        let (one, two) = (of("one.example"), of("two.example"));
+        let (blob, other) = (Digest::of(b"a"), Digest::of(b"b"));
+        grants.note(&one, &blob);
+        grants.note(&two, &blob);
+        let asked = std::cell::Cell::new(0);
+        let silent = |repository: &Repository, blob: &Digest| {
+            let want = Want::within(Duration::from_secs(1), Urgency::Blocked);
+            grants.confirm(repository, blob, &want, |_| {
+                asked.set(asked.get() + 1);
+                Err(io::ErrorKind::TimedOut.into())
+            })
+        };
+        assert!((0..5).all(|_| silent(&one, &blob).is_ok()));
+        assert_eq!(asked.get(), 1);
+        assert!(silent(&two, &blob).is_ok() && asked.get() == 2, "another registry");
+        assert!(silent(&one, &other).is_err() && asked.get() == 3, "it was never granted");
+    }
 
     #[test]
     fn a_grant_is_of_one_repository_and_one_blob_and_for_a_day() {

@@ -109,6 +109,30 @@ fn a_killed_daemons_mounts_come_back_with_their_cache() {
 }
 
 #[test]
+fn a_killed_daemon_is_there_again_before_a_silent_registry_has_answered() {
+    if !can_mount() {
+        return;
+    }
+    for driver in drivers() {
+        let mut rig = Rig::dedicated(driver);
+        rig.shows(&rig.daemon.at());
+        rig.daemon.kill();
+        rig.registry.silent.store(true, Ordering::SeqCst);
+        // Without its word of before it would be waited for longest: 5 s.
+        for folder in fs::read_dir(rig.daemon.path("cache")).unwrap() {
+            fs::remove_dir_all(folder.unwrap().path().join("grants")).unwrap();
+        }
+        let begun = std::time::Instant::now();
+        rig.daemon.start_dedicated(&rig.bootstrap, &rig.config);
+        let took = begun.elapsed();
+        assert!(took < std::time::Duration::from_secs(4), "{driver}: {took:?}");
+        eprintln!("{driver}: running after {took:?}");
+        rig.registry.silent.store(false, Ordering::SeqCst);
+        rig.shows(&rig.daemon.at());
+    }
+}
+
+#[test]
 fn what_a_killed_shared_daemon_left_is_taken_away() {
     if !can_mount() {
         return;

@@ -218,6 +218,28 @@ fn an_image_that_vanished_is_read_as_far_as_it_is_here() {
     }
 }
 
+#[test]
+fn a_registry_that_is_away_is_not_waited_for_by_each_mount() {
+    if !can_mount() {
+        return;
+    }
+    for driver in drivers() {
+        let (mut node, tree, name, registry) = with_registry(driver);
+        let at = node.places(48);
+        node.serve(&[]);
+        at.iter().for_each(|at| node.mount_too(Path::new(&name), at));
+        assert_eq!(same_or_error(&tree, &at[0]), 0, "{driver}");
+        node.kill();
+        registry.silent.store(true, Ordering::SeqCst);
+        // Each by itself they would take longer than it waits until it says that it is there.
+        node.serve(&[]);
+        let told = node.ls();
+        assert!(!told.contains("not mounted"), "{driver}: {told}");
+        assert_eq!(same_or_error(&tree, &at[7]), 0, "{driver}");
+        node.end();
+    }
+}
+
 fn packed_again(node: &Node, tree: &Path) -> PathBuf {
     let layout = node.path("again");
     packed(tree, &layout);

@@ -135,6 +135,7 @@ impl Node {
         if let Some(noted) = noted {
             self.note_end(noted);
         }
+        driver::prove_rest(&lazy);
         let prefetch = Prefetch::start(&lazy, &self.readers, prefetch);
         let served = Served {
             image: name.to_owned(),

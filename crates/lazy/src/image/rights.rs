@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use rafs::ChunkInfo;
+use rafs::{Blob, ChunkInfo};
 
 use super::{LazyImage, Slot};
+use crate::blob::CachedBlob;
 use crate::error::{FetchError, ReadError};
 use crate::patience::{is_outage, patiently};
 use crate::source::Want;
@@ -31,15 +32,34 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         })
     }
 
-    /// Asks for all blobs of which the cache holds anything, side by side, so that what is whole can
-    /// serve as a device. Where the answer is no, or does not come, each read asks again.
+    /// Asks for all blobs that may be devices if they are ours to have, side by side. Where the answer
+    /// is no, or does not come, each read asks again.
+    pub fn prove_devices(&self, want: &Want)
+    where
+        B: Sync + Send,
+    {
+        self.prove_those(want, Self::may_be_device);
+    }
+
+    /// The same for all blobs of which the cache holds anything: reads then need not ask one after the
+    /// other.
     pub fn prove_kept(&self, want: &Want)
     where
         B: Sync + Send,
     {
-        let kept = |slot: &&Slot| self.kept_of(slot).is_some_and(|cache| cache.stats().held > 0);
-        let open = self.slots.iter().filter(|slot| !slot.right.is_proved());
-        let open: Vec<_> = open.filter(kept).collect();
+        self.prove_those(want, |cache, _| cache.stats().held > 0);
+    }
+
+    fn prove_those(&self, want: &Want, are: impl Fn(&CachedBlob, &Blob) -> bool)
+    where
+        B: Sync + Send,
+    {
+        let blobs = self.bootstrap.blobs().iter();
+        let open = self.slots.iter().zip(blobs).filter(|(slot, _)| !slot.right.is_proved());
+        let open: Vec<_> = open
+            .filter(|(slot, blob)| self.kept_of(slot).is_some_and(|cache| are(&cache, blob)))
+            .map(|(slot, _)| slot)
+            .collect();
         for some in open.chunks(AT_ONCE) {
             std::thread::scope(|scope| {
                 for slot in some {

@@ -1,9 +1,11 @@
 //! What is all here: a file, which can be copied, or a blob, which can be a device.
 
+use rafs::Blob;
 use rafs::bootstrap::{FileType, Inode};
 use rafs::ondisk::BLOCK;
 
 use super::{LazyImage, Slot};
+use crate::blob::CachedBlob;
 use crate::device::Device;
 
 impl<B: AsRef<[u8]>> LazyImage<B> {
@@ -25,8 +27,8 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         let (number, slot) = (blob, self.slots.get(usize::from(blob))?);
         let blob = self.bootstrap.blobs().get(usize::from(number))?;
         let cache = self.kept_of(slot)?;
-        // The rest takes a while for a large image. Who uses less than half of a blob goes without.
-        if cache.verified() < blob.chunks as usize / 2 {
+        // The rest takes a while for a large image.
+        if !Self::may_be_device(&cache, blob) {
             return None;
         }
         let chunks = || (0..blob.chunks).filter_map(|n| self.bootstrap.chunk_of(number, n));
@@ -39,6 +41,13 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         let device = cache.device(chunks())?;
         // The kernel goes by the files' indexes: none may name a gap between the chunks.
         (bytes == blob.uncompressed_size || self.names_only_chunks()).then_some(device)
+    }
+
+    /// Whether enough of a blob was verified since the start. Who uses less than half of a blob goes
+    /// without a device.
+    pub(crate) fn may_be_device(cache: &CachedBlob, blob: &Blob) -> bool {
+        let verified = cache.verified();
+        verified > 0 && verified >= blob.chunks as usize / 2
     }
 
     /// Whether every chunk that a file names is in the chunk table.
