@@ -6,6 +6,7 @@
 //! | `POST /v1/mounts`, an [`Order`] as JSON | 204 when it is mounted; 400 `{"error": …}`; 503 if the process is about to end |
 //! | `GET /v1/mounts` | [`Told`](crate::node::Told), as a list |
 //! | `GET /v1/stats` | [`Stats`](crate::node::Stats), as a list |
+//! | `GET /v1/supply` | [`Supply`](crate::node::Supply) |
 //! | `GET /healthz`, `/readyz`, `/metrics` | as every daemon's |
 //! | `POST /v1/forget`, a path as JSON | 204 if what was mounted there is not brought back any more; 404 |
 
@@ -23,11 +24,14 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use web::status::Status;
 
-use crate::node::{Node, Order, Stats, Told};
+use crate::node::{Node, Order, Stats, Supply, Told};
 use crate::socket::{self, json, status};
 
 /// What became of their reads and chunks.
 const STATS: &str = "/v1/stats";
+
+/// How chunks come and are kept.
+const SUPPLY: &str = "/v1/supply";
 
 /// All mounts.
 const MOUNTS: &str = "/v1/mounts";
@@ -62,6 +66,7 @@ async fn answer(
             let told = tokio::task::spawn_blocking(move || node.tell()).await.unwrap_or_default();
             json(StatusCode::OK, &told)
         }
+        (&Method::GET, SUPPLY) => json(StatusCode::OK, &node.supply()),
         (&Method::GET, STATS) => {
             let told = tokio::task::spawn_blocking(move || node.stats()).await.unwrap_or_default();
             json(StatusCode::OK, &told)
@@ -120,6 +125,15 @@ pub fn ask_for(socket: &Path, order: &Order) -> anyhow::Result<Option<()>> {
 pub fn ask_all(socket: &Path) -> anyhow::Result<Vec<Told>> {
     let answer = ask(socket, Method::GET, MOUNTS, Vec::new())?;
     Ok(answer.map(|told| serde_json::from_slice(&told)).transpose()?.unwrap_or_default())
+}
+
+/// Asks the process behind `socket` how it gets and keeps chunks. `None` if there is no such process.
+///
+/// # Errors
+/// If its answer cannot be understood.
+pub fn ask_supply(socket: &Path) -> anyhow::Result<Option<Supply>> {
+    let answer = ask(socket, Method::GET, SUPPLY, Vec::new())?;
+    Ok(answer.map(|told| serde_json::from_slice(&told)).transpose()?)
 }
 
 /// Asks the process behind `socket` what became of its mounts' reads and chunks.

@@ -47,7 +47,7 @@ pub struct How<'a> {
 }
 
 /// How a process gets and keeps chunks, for all of its mounts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Supply {
     /// How many bytes of chunks are kept.
     pub quota: u64,

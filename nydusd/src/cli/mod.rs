@@ -4,6 +4,7 @@ mod chunks;
 mod claim;
 mod file;
 mod fuse;
+mod given;
 mod logging;
 mod ls;
 mod mount;
@@ -63,7 +64,7 @@ fn done() -> anyhow::Result<()> {
         return Ok(());
     }
     match Args::from_arg_matches(&matches)?.command {
-        Command::Mount(command) => command.run(),
+        Command::Mount(command) => command.run(given::Given::by(&matches)),
         Command::Serve(command) => command.run(),
         Command::Umount(command) => command.run(),
         Command::Ls(command) => command.run(),

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use image::oci::Platform;
-use image::store::Access;
+use image::store::{Access, docker_config_default};
 use telemetry::logs;
 
 use super::chunks::ChunkArgs;
 use super::claim::claim;
 use super::file::FileArgs;
+use super::given::Given;
 use super::logging::LogArgs;
 use super::prefetch::PrefetchArgs;
 use crate::node::{Node, Order};
@@ -63,18 +64,28 @@ pub(super) struct Mount {
 }
 
 impl Mount {
-    pub(super) fn run(&self) -> anyhow::Result<()> {
+    /// Mounts; `given` says which options the command line has.
+    pub(super) fn run(&self, given: Given) -> anyhow::Result<()> {
         let order = self.order()?;
         let socket = api::socket(&self.cache_dir);
         if self.foreground || background::stays() {
             return self.serve(&order);
         }
-        if api::ask_for(&socket, &order)?.is_some() {
-            return Ok(());
+        if api::ask_for(&socket, &order)?.is_none()
+            && let Err(status) = background::start().context("nydusd cannot be started")?
+        {
+            bail!("the image is not mounted: {status}");
         }
-        match background::start().context("nydusd cannot be started")? {
-            Ok(()) => Ok(()),
-            Err(status) => bail!("the image is not mounted: {status}"),
+        self.say_what_is_ignored(&socket, given);
+        Ok(())
+    }
+
+    /// The process that serves may have been there before: then it has options of its own.
+    fn say_what_is_ignored(&self, socket: &Path, given: Given) {
+        // It has mounted; what it does not tell is no reason to fail.
+        let Ok(Some(theirs)) = api::ask_supply(socket) else { return };
+        for ignored in given.ignored(&self.chunks.supply(), &theirs) {
+            eprintln!("nydusd: {ignored}");
         }
     }
 
@@ -119,10 +130,16 @@ impl Mount {
                 plain_http: self.access.plain_http,
                 ca: self.access.ca.iter().map(whole).collect::<Result<_, _>>()?,
                 docker_config: self.access.docker_config.as_ref().map(whole).transpose()?,
+                docker_config_default: Some(whole_default()?),
             },
             prefetch: self.prefetch.order(),
         })
     }
+}
+
+/// Where docker's configuration is looked for: who is asked has another user's environment.
+fn whole_default() -> std::io::Result<PathBuf> {
+    docker_config_default().map_or_else(|| Ok(PathBuf::new()), std::path::absolute)
 }
 
 /// An image's name with its path made whole, if it is one.

@@ -11,10 +11,17 @@ use super::{Node, Served};
 use crate::driver::Driver;
 use crate::fuse::traffic::Traffic;
 use crate::lock::lock;
-use crate::orders::{Stats, Told};
+use crate::orders::{Stats, Supply, Told};
 use crate::prefetch::runner::{Prefetch, Watch};
 
 impl Node {
+    /// How it gets and keeps chunks.
+    #[must_use]
+    pub fn supply(&self) -> Supply {
+        let (quota, read_limit) = (self.quota, self.readers.limit());
+        Supply { quota, dfdaemon: self.daemon.socket().to_owned(), read_limit }
+    }
+
     /// Every mount.
     #[must_use]
     pub fn tell(&self) -> Vec<Told> {

@@ -114,6 +114,7 @@ impl Mounter {
                     plain_http: registry.plain_http,
                     ca: registry.ca.clone(),
                     docker_config: credentials.map(Credentials::path),
+                    docker_config_default: None,
                 });
                 open::find_beside(bootstrap, registry.repository.clone(), &client, metadata)
             }

@@ -137,6 +137,12 @@ impl Daemon {
         Ok(Self { socket, runtime, idle, silent, tally })
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Where what comes is counted, by whomever it is given.
     #[must_use]
     pub const fn tally(&self) -> &Tally {

@@ -20,4 +20,31 @@ pub struct Access {
     /// $`DOCKER_CONFIG`, or ~/.docker/config.json]
     #[arg(long, value_name = "FILE", visible_alias = "authfile")]
     pub docker_config: Option<PathBuf>,
+    /// Where that file is looked for if none is named, by whoever does the work for somebody else: it
+    /// has another environment. None: as the environment says. An empty path: nowhere.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docker_config_default: Option<PathBuf>,
+}
+
+impl Access {
+    /// Docker's configuration file, if one is named, or is where it is looked for.
+    pub(super) fn docker_config(&self) -> Option<PathBuf> {
+        if self.docker_config.is_some() {
+            return self.docker_config.clone();
+        }
+        let file = self.docker_config_default.clone().or_else(docker_config_default)?;
+        file.is_file().then_some(file)
+    }
+}
+
+/// Where the environment of this process says that docker's configuration file is looked for; it need
+/// not be there.
+#[must_use]
+pub fn docker_config_default() -> Option<PathBuf> {
+    let from =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    from("REGISTRY_AUTH_FILE")
+        .or_else(|| from("DOCKER_CONFIG").map(|folder| folder.join("config.json")))
+        .or_else(|| from("HOME").map(|home| home.join(".docker/config.json")))
 }

@@ -27,7 +27,7 @@ use ::registry::Credential;
 use bytes::Bytes;
 use content::Digest;
 
-pub use access::Access;
+pub use access::{Access, docker_config_default};
 pub use error::StoreError;
 pub use verifying::Verifying;
 

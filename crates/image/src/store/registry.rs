@@ -2,7 +2,6 @@
 
 use std::io::{self, Read};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -73,7 +72,7 @@ impl Registry {
             // Whoever runs this program may go wherever the program does.
             allow_private: true,
             allow_loopback: true,
-            credentials: docker_config(access).map(|file| CredentialsConfig {
+            credentials: access.docker_config().map(|file| CredentialsConfig {
                 docker_config: Some(file),
                 ..CredentialsConfig::default()
             }),
@@ -171,18 +170,6 @@ fn is_here(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let loopback = |ip: std::net::IpAddr| ip.is_loopback();
     name == "localhost" || name.trim_matches(['[', ']']).parse().is_ok_and(loopback)
-}
-
-fn docker_config(access: &Access) -> Option<PathBuf> {
-    if access.docker_config.is_some() {
-        return access.docker_config.clone();
-    }
-    let from =
-        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let file = from("REGISTRY_AUTH_FILE")
-        .or_else(|| from("DOCKER_CONFIG").map(|folder| folder.join("config.json")))
-        .or_else(|| from("HOME").map(|home| home.join(".docker/config.json")))?;
-    file.is_file().then_some(file)
 }
 
 impl Store for Registry {
