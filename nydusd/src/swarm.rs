@@ -1,5 +1,6 @@
 //! Chunks by way of the node's dfdaemon, and from the registry where it is away.
 
+mod answer;
 mod blob;
 mod daemon;
 
@@ -13,9 +14,10 @@ use image::registry::{Credential, Repository};
 use lazy::{Source, Urgency, Want};
 use url::form_urlencoded::Serializer;
 
+use answer::Failed;
 pub use blob::WholeBlob;
 pub use daemon::Daemon;
-use daemon::{Failed, Part};
+use daemon::Part;
 
 use crate::grants::Grants;
 use crate::lock::lock;

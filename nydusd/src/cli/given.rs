@@ -39,17 +39,17 @@ impl Given {
             whole.unwrap_or_else(|_| supply.dfdaemon.clone()).display().to_string()
         };
         let limit = |supply: &Supply| supply.read_limit.as_secs().to_string();
-        let all: [(bool, &str, &dyn Fn(&Supply) -> String); 3] = [
-            (self.cache_size, "--cache-size", &size),
-            (self.dfdaemon, "--dfdaemon", &socket),
-            (self.read_limit, "--read-limit", &limit),
-        ];
-        let ignored = all.into_iter().filter(|(given, _, of)| *given && of(ours) != of(theirs));
-        let said = |(_, name, of): (bool, &str, &dyn Fn(&Supply) -> String)| {
-            let (ours, theirs) = (of(ours), of(theirs));
+        [
+            (self.cache_size, "--cache-size", size(ours), size(theirs)),
+            (self.dfdaemon, "--dfdaemon", socket(ours), socket(theirs)),
+            (self.read_limit, "--read-limit", limit(ours), limit(theirs)),
+        ]
+        .into_iter()
+        .filter(|(given, _, ours, theirs)| *given && ours != theirs)
+        .map(|(_, name, ours, theirs)| {
             format!("{name} {ours} is ignored: the process that serves this cache has {theirs}")
-        };
-        ignored.map(said).collect()
+        })
+        .collect()
     }
 }
 

@@ -9,7 +9,8 @@ use content::Digest;
 use image::registry::{Credential, Repository};
 use lazy::patience::Pauses;
 
-use super::daemon::{Daemon, Failed, Part};
+use super::answer::Failed;
+use super::daemon::{Daemon, Part};
 use super::target;
 use crate::tally::From;
 
