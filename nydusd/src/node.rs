@@ -28,6 +28,7 @@ use crate::metadata::{Kept, Metadata};
 use crate::open::metadata_folder;
 pub use crate::orders::{How, Order, Stats, Supply, Told};
 use crate::places::Places;
+use crate::prefetch::pace::Paces;
 use crate::prefetch::runner::Prefetch;
 use crate::records::{Record, Records};
 use crate::restore::Pending;
@@ -73,6 +74,7 @@ pub struct Node {
     quota: u64,
     copies: Arc<Space>,
     readers: Readers,
+    paces: Paces,
     /// One for each way to reach registries: it has threads of its own.
     clients: Mutex<Vec<(Access, Client)>>,
     served: Mutex<BTreeMap<PathBuf, Served>>,
@@ -110,6 +112,7 @@ impl Node {
             daemon: Arc::new(Daemon::new(&supply.dfdaemon, readers.traffic().tally().clone())?),
             quota: supply.quota,
             readers,
+            paces: Paces::default(),
             clients: Mutex::default(),
             served: Mutex::default(),
             leaving: Mutex::default(),

@@ -12,7 +12,7 @@ pub(super) struct PrefetchArgs {
     /// How much of the image is fetched before it is read
     #[arg(long, value_enum, env = "MEGANEURA_PREFETCH", default_value_t = What::Listed)]
     prefetch: What,
-    /// How much a second, as it is stored; 0 for as much as comes
+    /// How much a second, as it is stored, of all mounts with the same rate together; 0 for as much as comes
     #[arg(long, value_name = "SIZE", env = "MEGANEURA_PREFETCH_RATE", default_value = "0")]
     prefetch_rate: ByteSize,
     /// By how many requests at one time

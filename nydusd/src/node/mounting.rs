@@ -136,7 +136,7 @@ impl Node {
             self.note_end(noted);
         }
         driver::prove_rest(&lazy);
-        let prefetch = Prefetch::start(&lazy, &self.readers, prefetch);
+        let prefetch = Prefetch::start(&lazy, &self.readers, &self.paces, prefetch);
         let served = Served {
             image: name.to_owned(),
             driver,

@@ -22,7 +22,8 @@ pub enum What {
 pub struct PrefetchOrder {
     /// How much of it.
     pub what: What,
-    /// How many bytes a second at most, as they are stored; 0 for as many as come.
+    /// How many bytes a second at most, as they are stored, together with all mounts of the process that
+    /// say the same; 0 for as many as come.
     pub rate: u64,
     /// By how many threads: so many requests at one time. At least one.
     pub threads: usize,

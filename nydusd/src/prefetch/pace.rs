@@ -1,8 +1,12 @@
-//! What a rate allows: pure, by somebody else's clock.
+//! What a rate allows, of all that share it.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-/// Bytes that may pass in a second. Time is counted from any beginning.
+use crate::lock::lock;
+
+/// Bytes that may pass in a second: pure, by somebody else's clock. Time is counted from any beginning.
 #[derive(Debug)]
 pub struct Pace {
     /// 0 for no limit.
@@ -38,6 +42,52 @@ impl Pace {
     }
 }
 
+/// One pace for each rate: what is allowed so much is allowed it together.
+#[derive(Debug)]
+pub struct Paces {
+    began: Instant,
+    by_rate: Mutex<BTreeMap<u64, Arc<Mutex<Pace>>>>,
+}
+
+/// A pace that is kept together with all others of the same rate.
+#[derive(Clone, Debug)]
+pub struct Together {
+    began: Instant,
+    pace: Arc<Mutex<Pace>>,
+}
+
+impl Default for Paces {
+    fn default() -> Self {
+        Self { began: Instant::now(), by_rate: Mutex::default() }
+    }
+}
+
+impl Paces {
+    /// The pace of this rate.
+    #[must_use]
+    pub fn of(&self, rate: u64) -> Together {
+        let mut by_rate = lock(&self.by_rate);
+        // Those that nobody keeps are of the past.
+        by_rate.retain(|_, pace| Arc::strong_count(pace) > 1);
+        let pace = by_rate.entry(rate).or_insert_with(|| Arc::new(Mutex::new(Pace::new(rate))));
+        Together { began: self.began, pace: Arc::clone(pace) }
+    }
+}
+
+impl Together {
+    /// [`Pace::portion`].
+    #[must_use]
+    pub fn portion(&self, most: u64) -> u64 {
+        lock(&self.pace).portion(most)
+    }
+
+    /// [`Pace::wait`], for who comes now.
+    #[must_use]
+    pub fn wait(&self, bytes: u64) -> Duration {
+        lock(&self.pace).wait(bytes, self.began.elapsed())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +104,18 @@ mod tests {
         assert_eq!(pace.wait(1000, 60 * SECOND), Duration::ZERO);
         assert_eq!(pace.wait(1000, 60 * SECOND), SECOND);
         assert_eq!((pace.portion(10), pace.portion(5000)), (10, 1000));
+    }
+
+    #[test]
+    fn one_rate_is_for_all_who_have_it() {
+        let paces = Paces::default();
+        let (one, two, other) = (paces.of(1000), paces.of(1000), paces.of(2000));
+        assert_eq!(one.wait(60_000), Duration::ZERO);
+        assert!(two.wait(1) > 50 * SECOND);
+        assert_eq!(other.wait(1), Duration::ZERO);
+        // Who comes when all have gone begins anew.
+        drop((one, two));
+        assert_eq!(paces.of(1000).wait(1), Duration::ZERO);
     }
 
     #[test]

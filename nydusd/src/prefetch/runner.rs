@@ -14,7 +14,7 @@ use sys::Mapping;
 
 use super::first;
 use super::order::PrefetchOrder;
-use super::pace::Pace;
+use super::pace::{Paces, Together};
 use super::progress::{PrefetchStats, Progress};
 use crate::fuse::readers::Readers;
 use crate::lock::lock;
@@ -62,6 +62,7 @@ struct Shared {
     progress: Progress,
     image: Arc<LazyImage<Mapping>>,
     readers: Readers,
+    pace: Together,
     began: Instant,
     state: Mutex<State>,
     ended: Condvar,
@@ -70,7 +71,6 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     plan: Plan,
-    pace: Pace,
     over: bool,
     /// Nothing is fetched before, from the beginning on.
     not_before: Duration,
@@ -83,18 +83,19 @@ struct State {
 }
 
 impl Prefetch {
-    /// Begins, unless nothing is wanted. Stops while any of `readers` waits.
+    /// Begins, unless nothing is wanted. Stops while any of `readers` waits, and keeps within its rate
+    /// together with all others over `paces` that have the same.
     #[must_use]
     pub fn start(
         image: &Arc<LazyImage<Mapping>>,
         readers: &Readers,
+        paces: &Paces,
         order: &PrefetchOrder,
     ) -> Option<Self> {
         let extent = order.extent()?;
         let first = first::inodes(image.bootstrap(), &order.first);
         let state = State {
             plan: Plan::new(image.bootstrap(), &first, extent),
-            pace: Pace::new(order.rate),
             over: false,
             not_before: Duration::ZERO,
             again: AGAIN.0,
@@ -108,6 +109,7 @@ impl Prefetch {
             progress: Progress::begin(readers.traffic().tally(), threads, SystemTime::now()),
             image: Arc::clone(image),
             readers: readers.clone(),
+            pace: paces.of(order.rate),
             began: Instant::now(),
             state: Mutex::new(state),
             ended: Condvar::new(),
@@ -219,7 +221,7 @@ impl Shared {
         if state.not_before > now {
             return Next::Later(state.not_before.saturating_sub(now));
         }
-        let portion = state.pace.portion(MOST);
+        let portion = self.pace.portion(MOST);
         let Some(step) = self.image.next_step(&mut state.plan, portion) else {
             if std::mem::take(&mut state.failed) == 0 {
                 tracing::info!("what was to be prefetched is here, or on its way");
@@ -235,7 +237,7 @@ impl Shared {
             return Next::Nothing;
         }
         self.progress.taken(&step);
-        let wait = state.pace.wait(step.bytes(), now);
+        let wait = self.pace.wait(step.bytes());
         Next::Step(step, wait)
     }
 
