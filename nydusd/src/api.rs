@@ -10,9 +10,11 @@
 //! | `GET /healthz`, `/readyz`, `/metrics` | as every daemon's |
 //! | `POST /v1/forget`, a path as JSON | 204 if what was mounted there is not brought back any more; 404 |
 
+use std::io::ErrorKind::{ConnectionRefused, NotFound};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -118,13 +120,13 @@ pub fn ask_for(socket: &Path, order: &Order) -> anyhow::Result<Option<()>> {
     Ok(ask(socket, Method::POST, MOUNTS, body)?.map(|_| ()))
 }
 
-/// Asks the process behind `socket` for its mounts; none if there is no such process.
+/// Asks the process behind `socket` for its mounts. `None` if there is no such process.
 ///
 /// # Errors
-/// If its answer cannot be understood.
-pub fn ask_all(socket: &Path) -> anyhow::Result<Vec<Told>> {
+/// If it may not be asked, or its answer cannot be understood.
+pub fn ask_all(socket: &Path) -> anyhow::Result<Option<Vec<Told>>> {
     let answer = ask(socket, Method::GET, MOUNTS, Vec::new())?;
-    Ok(answer.map(|told| serde_json::from_slice(&told)).transpose()?.unwrap_or_default())
+    Ok(answer.map(|told| serde_json::from_slice(&told)).transpose()?)
 }
 
 /// Asks the process behind `socket` how it gets and keeps chunks. `None` if there is no such process.
@@ -139,7 +141,7 @@ pub fn ask_supply(socket: &Path) -> anyhow::Result<Option<Supply>> {
 /// Asks the process behind `socket` what became of its mounts' reads and chunks.
 ///
 /// # Errors
-/// If its answer cannot be understood.
+/// If it may not be asked, or its answer cannot be understood.
 pub fn ask_stats(socket: &Path) -> anyhow::Result<Vec<Stats>> {
     let answer = ask(socket, Method::GET, STATS, Vec::new())?;
     Ok(answer.map(|told| serde_json::from_slice(&told)).transpose()?.unwrap_or_default())
@@ -160,7 +162,15 @@ pub fn forget(socket: &Path, at: &Path) -> anyhow::Result<Option<bool>> {
 fn ask(socket: &Path, method: Method, what: &str, body: Vec<u8>) -> anyhow::Result<Option<Bytes>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let Ok(stream) = UnixStream::connect(socket).await else { return Ok(None) };
+        let stream = match UnixStream::connect(socket).await {
+            Ok(stream) => stream,
+            // There is no socket, or nobody listens.
+            Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => return Ok(None),
+            Err(error) => {
+                let socket = socket.display();
+                return Err(error).context(format!("{socket} cannot be asked (root can)"));
+            }
+        };
         let (mut connection, driver) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(driver);
         let request = Request::builder()

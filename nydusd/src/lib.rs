@@ -15,7 +15,7 @@
 //! - [`mounts`]: what is mounted where, and how it is taken away;
 //! - [`places`]: folders to mount on;
 //! - [`descriptors`]: whether there are enough for one more;
-//! - [`records`]: what is mounted, on the disk; [`restore`]: what a killed process had comes back;
+//! - [`records`]: what is mounted, on the disk; [`restore`]: what a killed process had comes back; [`left`]: it is told meanwhile;
 //! - [`orders`]: what it is told, and tells; [`node`]: many mounts in one process; [`serve`](mod@serve): its life; [`api`]: what it is asked;
 //! - [`snapshotter`]: the same, as nydus-snapshotter starts and drives it;
 //! - [`socket`]: how both are asked;
@@ -35,6 +35,7 @@ pub mod driver;
 pub mod erofs;
 pub mod fuse;
 pub mod grants;
+pub mod left;
 mod lock;
 pub mod log_file;
 pub mod metadata;

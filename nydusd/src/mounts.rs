@@ -1,5 +1,6 @@
 //! What is mounted where, as the kernel says, and how it is taken away.
 
+use std::cell::OnceCell;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -20,6 +21,8 @@ pub const BOOTSTRAP: &str = ".nydusd-bootstrap";
 pub struct Mount {
     /// Where.
     pub at: PathBuf,
+    /// The file system's number, as `stat` says it of what is in it.
+    pub device: u64,
     /// The file system's type, with its subtype.
     pub kind: String,
     /// What it is of: the image's name.
@@ -51,14 +54,44 @@ pub fn at(at: &Path) -> io::Result<Option<Mount>> {
     Ok(all()?.into_iter().rfind(|mount| mount.at == at))
 }
 
+/// Whether one of ours stands at `at`, a path without links in it. What cannot be told counts as yes:
+/// what is forgotten is lost.
+#[must_use]
+pub fn is_ours_at(at: &Path) -> bool {
+    self::at(at).map_or(true, |there| there.is_some_and(|mount| mount.is_ours()))
+}
+
+/// The list of mounts, read once, and only if it is asked.
+#[derive(Debug, Default)]
+pub struct Listing(OnceCell<Option<Vec<Mount>>>);
+
+impl Listing {
+    /// Whether the file system `device` is mounted at `at`. What cannot be told counts as mounted.
+    #[must_use]
+    pub fn has(&self, at: &Path, device: u64) -> bool {
+        let all = self.0.get_or_init(|| {
+            let mut all = all().ok()?;
+            all.sort_unstable_by(|a, b| a.at.cmp(&b.at));
+            Some(all)
+        });
+        let Some(all) = all else { return true };
+        let from = all.partition_point(|mount| mount.at.as_path() < at);
+        let there = all.iter().skip(from).take_while(|mount| mount.at == at);
+        there.into_iter().any(|mount| mount.device == device)
+    }
+}
+
 fn line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let at = unescape(fields.nth(4)?);
+    let number = std::str::from_utf8(fields.nth(2)?).ok()?;
+    let (major, minor) = number.split_once(':')?;
+    let device = rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?);
+    let at = unescape(fields.nth(1)?);
     let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
     let (kind, source) = (unescape(fields.next()?), unescape(fields.next()?));
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let at = PathBuf::from(std::ffi::OsString::from_vec(at));
-    Some(Mount { at, kind: text(kind), source: text(source) })
+    Some(Mount { at, device, kind: text(kind), source: text(source) })
 }
 
 /// Blanks and backslashes stand as three octal digits behind a backslash.
@@ -144,8 +177,13 @@ mod tests {
         );
         let read = read.unwrap();
         assert_eq!((read.at.as_path(), &*read.source), (Path::new("/mnt/a b\\"), "x y:v1"));
+        assert_eq!(read.device, rustix::fs::makedev(98, 0));
         assert!(read.is_ours());
         assert_eq!(line(b"36 35"), None);
         assert!(all().unwrap().iter().any(|mount| mount.at == Path::new("/")));
+        let proc = rustix::fs::stat("/proc").unwrap().st_dev;
+        assert_eq!(at(Path::new("/proc")).unwrap().unwrap().device, proc);
+        assert!(Listing::default().has(Path::new("/proc"), proc));
+        assert!(!Listing::default().has(Path::new("/proc"), proc + 1));
     }
 }

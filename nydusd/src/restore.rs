@@ -97,7 +97,7 @@ impl Node {
     }
 
     fn fate(&self, record: &Record) -> Fate {
-        let listed = mounts::at(&record.at).is_ok_and(|at| at.is_some_and(|m| m.is_ours()));
+        let listed = mounts::is_ours_at(&record.at);
         record.fate(self.records().boot(), listed, self.is_lasting())
     }
 

@@ -268,13 +268,19 @@ fn a_damaged_local_bootstrap_is_refused_or_its_reads_end() {
                 continue;
             }
             mounted += 1;
-            // Whatever it is: it ends.
-            let _ = std::process::Command::new("find")
+            // Whatever it is: it ends, and the process does not.
+            let read = std::process::Command::new("find")
                 .arg(node.at())
                 .args(["-type", "f", "-exec"])
                 .args(["cat", "{}", "+"])
                 .output()
                 .unwrap();
+            let said = String::from_utf8_lossy(&read.stderr).into_owned();
+            for gone in ["endpoint is not connected", "connection abort"] {
+                assert!(!said.contains(gone), "{driver}: byte {at}: {said}");
+            }
+            let told = node.ls();
+            assert!(told.contains("bytes fetched"), "{driver}: byte {at}: {told}");
             node.umount();
         }
         eprintln!("{driver}: {refused} refused, {mounted} mounted");

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 use support::server::dfdaemon;
+use support::trees::many_files;
 use support::{Node, can_mount, drivers, nydusd, wait, with_registry};
 
 /// What is answered to a GET of `path`: the status line's code, and all of it.
@@ -122,4 +123,34 @@ fn an_address_answers_as_every_daemon_s() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot listen on"));
     node.end();
+}
+
+#[test]
+fn what_a_process_left_is_told_when_it_is_gone() {
+    if !can_mount() {
+        return;
+    }
+    for driver in drivers() {
+        let mut node = Node::new(driver);
+        let image = many_files(&node, "image", 1, 10);
+        assert_eq!(node.ls(), "", "{driver}");
+        assert!(!node.path("cache").exists(), "{driver}: who looks makes nothing");
+        let at = node.places(2);
+        node.serve(&[]);
+        at.iter().for_each(|at| node.mount_too(&image, at));
+        node.kill();
+        let told = node.ls();
+        assert_eq!(told.matches("nobody serves it: ").count(), 2, "{driver}: {told}");
+        assert_eq!(told.matches("or `nydusd mount`").count(), 2, "{driver}: {told}");
+        assert!(node.ls_json()["failed"].is_string());
+        node.serve(&[]);
+        node.end();
+        let told = node.ls();
+        assert_eq!(told.matches("has ended: `nydusd serve`").count(), 2, "{driver}: {told}");
+        // What cannot be asked is another thing.
+        fs::write(node.path("file"), "").unwrap();
+        let asked = nydusd(&["ls", "--cache-dir"]).arg(node.path("file")).output().unwrap();
+        let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+        assert!(asked.status.code() == Some(1) && said.contains("cannot be asked"), "{said}");
+    }
 }

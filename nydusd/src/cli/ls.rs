@@ -7,8 +7,11 @@ use clap::Args;
 
 use super::file::FileArgs;
 use crate::api;
+use crate::left::left;
 
 /// List what is mounted, and how much of it was fetched
+///
+/// Where no process serves the cache's mounts, what the next one brings back.
 #[derive(Debug, Args)]
 pub(super) struct Ls {
     /// The chunk cache whose process is asked
@@ -24,13 +27,15 @@ pub(super) struct Ls {
 impl Ls {
     pub(super) fn run(&self) -> anyhow::Result<()> {
         let mut out = std::io::stdout().lock();
-        for mount in api::ask_all(&api::socket(&self.cache_dir))? {
+        let asked = api::ask_all(&api::socket(&self.cache_dir))?;
+        let why_not = if asked.is_some() { "not mounted" } else { "nobody serves it" };
+        for mount in asked.unwrap_or_else(|| left(&self.cache_dir)) {
             if self.json {
                 writeln!(out, "{}", serde_json::to_string(&mount)?)?;
             } else {
                 let (at, image) = (mount.at.display(), &mount.image);
                 match mount.failed {
-                    Some(why) => writeln!(out, "{at}\t{image}\tnot mounted: {why}")?,
+                    Some(why) => writeln!(out, "{at}\t{image}\t{why_not}: {why}")?,
                     None => writeln!(out, "{at}\t{image}\t{} bytes fetched", mount.fetched)?,
                 }
             }

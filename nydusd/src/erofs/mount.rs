@@ -16,7 +16,7 @@ use sys::Mapping;
 use super::devices::Devices;
 use crate::fuse::detached::detached;
 use crate::fuse::readers::Readers;
-use crate::fuse::session::Mounted;
+use crate::fuse::session::{Ends, Mounted};
 use crate::read_ahead::Before;
 
 /// Mounts `image`, whose bootstrap is the file `bootstrap`, on the folder `at`. Blobs that are all here are
@@ -59,8 +59,12 @@ pub fn mount(
     fsconfig_create(erofs)?;
     before.set_new();
     let mount = fsmount(erofs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+    let number = rustix::fs::fstat(&mount)?.st_dev;
     move_mount(mount, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     // From here on EROFS alone has the folder's files open: their mount ends with it.
-    let session = fuse.map(|(_, session)| session);
-    Ok(Mounted::over(whole.into_iter().flatten().collect(), session, at))
+    let ends = match fuse {
+        Some((_, session)) => Ends::Session(session),
+        None => Ends::Listed(at.to_owned(), number),
+    };
+    Ok(Mounted::new(ends, whole.into_iter().flatten().collect()))
 }

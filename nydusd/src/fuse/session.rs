@@ -10,16 +10,24 @@ use rustix::mount::{MoveMountFlags, fsconfig_set_flag, fsconfig_set_string, move
 
 use super::detached::detached;
 use super::tree::ImageTree;
-use crate::{mounts, read_ahead};
+use crate::mounts::{self, Listing};
+use crate::read_ahead;
 
 /// A mounted image. What we serve of it ends when it goes.
 #[derive(Debug)]
 pub struct Mounted {
-    /// None if the kernel needs nobody.
-    session: Option<BackgroundSession>,
+    ends: Ends,
     /// What the kernel reads itself.
     _devices: Vec<Device>,
-    at: PathBuf,
+}
+
+/// How it is known that a mount has ended.
+#[derive(Debug)]
+pub(crate) enum Ends {
+    /// Its session ends.
+    Session(BackgroundSession),
+    /// The kernel needs nobody: it is no longer listed at this place, with this number.
+    Listed(PathBuf, u64),
 }
 
 /// Mounts `tree` at the folder `at`; `name` is what the list of mounts says it is.
@@ -37,25 +45,21 @@ pub fn mount(tree: ImageTree, at: &Path, name: &str) -> io::Result<Mounted> {
     })?;
     move_mount(&folder, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     read_ahead::set(at);
-    Ok(Mounted::over(Vec::new(), Some(session), at))
+    Ok(Mounted::new(Ends::Session(session), Vec::new()))
 }
 
 impl Mounted {
-    /// What `session` serves, and the kernel reads of `devices`, and is mounted at `at`.
-    pub(crate) fn over(
-        devices: Vec<Device>,
-        session: Option<BackgroundSession>,
-        at: &Path,
-    ) -> Self {
-        Self { session, _devices: devices, at: at.to_owned() }
+    /// Of which the kernel reads `devices` by itself.
+    pub(crate) const fn new(ends: Ends, devices: Vec<Device>) -> Self {
+        Self { ends, _devices: devices }
     }
 
-    /// Whether the kernel still asks: nobody has unmounted it.
+    /// Whether the kernel still asks: nobody has unmounted it. `listing` is of this moment.
     #[must_use]
-    pub fn is_served(&self) -> bool {
-        match &self.session {
-            Some(session) => !session.guard.is_finished(),
-            None => mounts::at(&self.at).is_ok_and(|there| there.is_some_and(|m| m.is_ours())),
+    pub fn is_served(&self, listing: &Listing) -> bool {
+        match &self.ends {
+            Ends::Session(session) => !session.guard.is_finished(),
+            Ends::Listed(at, device) => listing.has(at, *device),
         }
     }
 }

@@ -5,15 +5,16 @@ use std::sync::atomic::Ordering;
 
 use super::{Node, Served};
 use crate::lock::lock;
-use crate::mounts;
+use crate::mounts::{self, Listing};
 use crate::records::Record;
 
 impl Node {
     /// Forgets what was unmounted; how many mounts are left.
     pub fn sweep(&self) -> usize {
+        let listing = Listing::default();
         let mut served = lock(&self.served);
         served.retain(|at, served| {
-            let stays = served.mounted.is_served();
+            let stays = served.mounted.is_served(&listing);
             if !stays {
                 tracing::info!(at = %at.display(), "unmounted");
                 if served.record.is_some() && !self.is_ending() {
@@ -26,7 +27,7 @@ impl Node {
             served.values().for_each(|served| served.lazy.renew_rights());
         }
         let mut leaving = lock(&self.leaving);
-        leaving.retain(|served| served.mounted.is_served());
+        leaving.retain(|served| served.mounted.is_served(&listing));
         served.len().saturating_add(leaving.len())
     }
 
@@ -45,7 +46,7 @@ impl Node {
 
     pub(super) fn take_one_away(&self, at: &Path, served: &Served) {
         // What somebody has unmounted already is only still in use.
-        let listed = mounts::at(at).map_or(true, |there| there.is_some_and(|m| m.is_ours()));
+        let listed = mounts::is_ours_at(at);
         match &served.record {
             Some(record) if listed && record.lasting => {
                 let record = Record { mounted: false, ..record.clone() };
