@@ -5,12 +5,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use lazy::{Extent, Left, Plan, Step};
+use lazy::{Extent, Left, Plan, Standing, Step};
 use nydusd::prefetch::first::{self, Lost, find, inodes};
 use rafs::bootstrap::Nid;
 use rafs::codec::Encoder;
 use rafs::write::{BlobOptions, BlobWriter};
-use rafs::{Bootstrap, ChunkId, ChunkSize, Compressor, Content, Digester, Image};
+use rafs::{Bootstrap, ChunkId, ChunkInfo, ChunkSize, Compressor, Content, Digester, Image};
 use tree::{Inode, InodeId, Meta, Name, Path, Tree};
 
 /// The length of all chunks but the last of a file.
@@ -117,7 +117,10 @@ fn fetched(bootstrap: &Bootstrap<Vec<u8>>, first: &[Vec<u8>], extent: Extent) ->
     let mut plan = Plan::new(bootstrap, &inodes(bootstrap, first), extent);
     let left = |plan: &Plan| plan.clone().left(bootstrap, |c| here.borrow().contains(&c.index));
     let mut before = left(&plan);
-    while let Some(step) = plan.next(bootstrap, 1, |c| here.borrow().contains(&c.index)) {
+    let standing = |c: &ChunkInfo| {
+        if here.borrow().contains(&c.index) { Standing::Verified } else { Standing::Missing }
+    };
+    while let Some(step) = plan.next(bootstrap, 1, standing) {
         let Step::Run(run) = step else { panic!("nothing is batched") };
         assert_eq!(run.chunks.len(), 1, "each is longer than a byte");
         assert!(here.borrow_mut().insert(run.chunks[0].index), "it was here");
@@ -230,6 +233,28 @@ fn a_number_that_is_none_is_left_out_by_whoever_plans() {
     let image = bootstrap(&[]);
     let none = [Nid(u64::MAX), Nid(3), Nid(1 << 40)];
     let mut plan = Plan::new(&image, &none, Extent::Listed);
-    assert_eq!(plan.next(&image, 1, |_| false), None);
+    assert_eq!(plan.next(&image, 1, |_| Standing::Missing), None);
     assert_eq!(Plan::default().left(&image, |_| false), Left::default());
+}
+
+#[test]
+fn what_an_earlier_run_has_left_is_checked_in_its_place_and_goes_with_nothing() {
+    let image = bootstrap(&[]);
+    let mut plan = Plan::new(&image, &[], Extent::All);
+    let standing = |chunk: &ChunkInfo| match chunk.index {
+        0 | 1 => Standing::Missing,
+        3 => Standing::Verified,
+        _ => Standing::Recorded,
+    };
+    let mut steps = std::iter::from_fn(|| plan.next(&image, u64::MAX, standing));
+    let Some(Step::Run(run)) = steps.next() else { panic!("the first two are fetched") };
+    assert_eq!(run.chunks.iter().map(|chunk| chunk.index).collect::<Vec<_>>(), [0, 1]);
+    let checked: Vec<_> = steps
+        .map(|step| {
+            assert_eq!((step.bytes(), step.uncompressed()), (0, 0), "nothing is to come");
+            let Step::Check(chunk) = step else { panic!("it is here: {step:?}") };
+            chunk.index
+        })
+        .collect();
+    assert_eq!(checked, [2, 4, 5, 6]);
 }

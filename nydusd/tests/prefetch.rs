@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -142,15 +143,7 @@ fn all_of_it_comes_and_the_registry_is_needed_no_more() {
         for server in [&daemon, &registry] {
             server.down.store(false, Ordering::SeqCst);
         }
-        // Each of the two threads says when it has nothing more to do.
-        let log = node.path("cache/nydusd.log");
-        let ended =
-            || fs::read_to_string(&log).unwrap_or_default().matches("is here, or on").count();
-        let begun = Instant::now();
-        while ended() < 2 {
-            assert!(begun.elapsed() < Duration::from_secs(120), "{driver}: it does not end");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        ended(&node, 1);
         let asked = daemon.asked();
         assert!(asked.iter().all(|line| !line.contains("priority=blocked")), "{driver}");
         for server in [&daemon, &registry] {
@@ -158,6 +151,55 @@ fn all_of_it_comes_and_the_registry_is_needed_no_more() {
         }
         assert_eq!(same_or_error(&tree, &node.at()), 0, "{driver}");
         node.umount();
+    }
+}
+
+/// Waits until so many mounts' threads, two each, have nothing more to do.
+fn ended(node: &Node, mounts: usize) {
+    let log = node.path("cache/nydusd.log");
+    let ended = || fs::read_to_string(&log).unwrap_or_default().matches("is here, or on").count();
+    let begun = Instant::now();
+    while ended() < 2 * mounts {
+        assert!(begun.elapsed() < Duration::from_secs(120), "prefetching does not end");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn what_an_earlier_run_has_left_is_checked_and_what_is_wrong_comes_again() {
+    if !can_mount() {
+        return;
+    }
+    for driver in drivers() {
+        let (mut node, tree, name, registry) = with_registry(driver);
+        let again = node.path("again");
+        fs::create_dir(&again).unwrap();
+        node.mount(Path::new(&name), &["--prefetch", "all"]);
+        ended(&node, 1);
+        node.umount();
+        let mut blobs =
+            fs::read_dir(node.path("cache/blobs")).unwrap().map(|entry| entry.unwrap().path());
+        let data = blobs.find(|path| path.extension().is_some_and(|end| end == "data")).unwrap();
+        let file = fs::File::options().write(true).open(&data).unwrap();
+        let length = file.metadata().unwrap().len();
+        file.write_all_at(b"damaged", length / 2).unwrap();
+
+        let asked = registry.parts();
+        // What is here counts for nothing: at this rate all of it would take an hour.
+        node.mount(Path::new(&name), &["--prefetch", "all", "--prefetch-rate", "2KiB"]);
+        ended(&node, 2);
+        assert!(registry.parts() > asked, "{driver}: the damaged chunk was not fetched");
+        if driver == "erofs" {
+            // All of it was verified: the next mount needs nobody.
+            node.mount_too_so(Path::new(&name), &again, &["--prefetch", "none"]);
+            assert!(data.with_extension("device").exists());
+            node.kill();
+            assert_eq!(same_or_error(&tree, &again), 0);
+        } else {
+            registry.down.store(true, Ordering::SeqCst);
+            assert_eq!(same_or_error(&tree, &node.at()), 0);
+            node.umount();
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::flight::Flights;
 use crate::ledger::{self, Ledger};
 use crate::lock::lock;
 use crate::parts::Part;
+use crate::plan::Standing;
 use crate::room::{Room, Segment};
 
 /// A chunk, or why nobody has it.
@@ -120,6 +121,16 @@ impl CachedBlob {
     #[must_use]
     pub fn knows(&self, chunk: &ChunkInfo) -> bool {
         lock(&self.ledger).knows(chunk)
+    }
+
+    /// What is known of a chunk.
+    #[must_use]
+    pub fn standing(&self, chunk: &ChunkInfo) -> Standing {
+        match self.run(chunk).map(|run| self.file.run_state(run)) {
+            None | Some(State::Absent) => Standing::Missing,
+            Some(State::Present) if self.knows(chunk) => Standing::Verified,
+            Some(_) => Standing::Recorded,
+        }
     }
 
     /// Whether the cache file has a chunk in this place, verified or of an earlier run.
@@ -222,6 +233,7 @@ impl CachedBlob {
             (Some(_), false) => {
                 self.file.confirm_run(self.run(chunk)?);
                 lock(&self.ledger).settle(chunk);
+                self.touch(chunk);
                 self.counts.recovered();
             }
             (None, false) => lock(&self.ledger).release(chunk),
@@ -248,17 +260,18 @@ impl CachedBlob {
     /// Writes a chunk whose extent is reserved.
     fn write(&self, chunk: &VerifiedChunk) -> bool {
         let Some(run) = self.run(chunk.info()) else { return false };
-        if lock(&self.users).ever() {
-            let filled = self.file.fill_run(run.start, chunk.bytes());
-            return filled.map_err(|error| self.refused(&error, "write")).unwrap_or(false);
-        }
-        match self.file.write_run(run.start, chunk.bytes()) {
-            Ok(true) => true,
+        let marked = lock(&self.users).ever();
+        let fill = || self.file.fill_run(run.start, chunk.bytes());
+        let write = || self.file.write_run(run.start, chunk.bytes());
+        // What lies there already may be the same, kept by who came upon it in its batch.
+        let written = if marked { fill() } else { write().and_then(|new| Ok(new || fill()?)) };
+        match written {
             // Bytes that nobody has entered: whatever they are, they go.
-            Ok(false) => {
+            Ok(false) if !marked => {
                 self.discard(run);
                 false
             }
+            Ok(written) => written,
             Err(error) => {
                 self.refused(&error, "write");
                 false

@@ -14,7 +14,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use content::Digest;
 use files::{file, kept, long_enough, nowhere, used};
@@ -64,6 +64,8 @@ pub struct ChunkCache {
     room: Arc<Room>,
     open: Mutex<Open>,
     last: Mutex<VecDeque<Arc<CachedBlob>>>,
+    /// Held by who checks what nobody waits for.
+    checking: Mutex<()>,
     /// Gives the folder free when it goes.
     _lock: File,
 }
@@ -89,6 +91,7 @@ impl ChunkCache {
                     room,
                     open: Mutex::default(),
                     last: Mutex::default(),
+                    checking: Mutex::default(),
                     _lock: lock,
                 };
                 cache.enter().map_err(bad)?;
@@ -173,6 +176,12 @@ impl ChunkCache {
     #[must_use]
     pub fn fits(&self, bytes: u64) -> bool {
         self.room.fits(bytes)
+    }
+
+    /// The right to check what an earlier run has left and nobody waits for; `None` while somebody has
+    /// it. That takes a processor and the disk: one does it at a time, for all images.
+    pub(crate) fn checking(&self) -> Option<MutexGuard<'_, ()>> {
+        self.checking.try_lock().ok()
     }
 
     /// Gives back what was not used for longest, if there is too much.

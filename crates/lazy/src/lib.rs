@@ -59,6 +59,6 @@ pub use counts::ChunkStats;
 pub use device::Device;
 pub use error::{CacheError, FetchError, ReadError};
 pub use image::{BlobFrom, LazyImage, Of};
-pub use plan::{Extent, Left, Plan, Step};
-pub use prefetch::Outcome;
+pub use plan::{Extent, Left, Plan, Standing, Step};
+pub use prefetch::{Checked, Outcome};
 pub use source::{Source, Urgency, Want};

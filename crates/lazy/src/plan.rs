@@ -2,7 +2,7 @@
 //! names, then all of its blobs.
 //!
 //! Nothing is fetched here, and nothing is remembered of the chunks: a plan walks the metadata as far
-//! as it is asked. What is here already it leaves out. Lists may say anything: each file and directory
+//! as it is asked. What was verified it leaves out; what an earlier run has left is to be checked. Lists may say anything: each file and directory
 //! is walked once, whatever names it and however often, so that a plan takes no more steps than the
 //! metadata has names and chunks.
 
@@ -34,6 +34,19 @@ pub enum Step {
     Run(Run),
     /// A chunk that lies in a batch, with which others come.
     Batched(ChunkInfo),
+    /// A chunk that an earlier run has left: whether it is right is to be seen, and nobody is asked.
+    Check(ChunkInfo),
+}
+
+/// What is known of a chunk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It is here, and was verified since the start.
+    Verified,
+    /// An earlier run has left it, and nobody has looked.
+    Recorded,
+    /// It is not here.
+    Missing,
 }
 
 impl Step {
@@ -43,16 +56,18 @@ impl Step {
         match self {
             Self::Run(run) => run.length,
             Self::Batched(chunk) => u64::from(chunk.uncompressed_size),
+            Self::Check(_) => 0,
         }
     }
 
-    /// How many bytes its chunks have, uncompressed.
+    /// How many bytes the chunks have that are to come by it, uncompressed.
     #[must_use]
     pub fn uncompressed(&self) -> u64 {
         let size = |chunk: &ChunkInfo| u64::from(chunk.uncompressed_size);
         match self {
             Self::Run(run) => run.chunks.iter().map(size).sum(),
             Self::Batched(chunk) => size(chunk),
+            Self::Check(_) => 0,
         }
     }
 }
@@ -106,20 +121,29 @@ impl Plan {
     }
 
     /// The next step, of at most `most` stored bytes where it can be cut so, over chunks that are
-    /// not `here`.
+    /// not verified.
     pub fn next<B: AsRef<[u8]>>(
         &mut self,
         bootstrap: &Bootstrap<B>,
         most: u64,
-        here: impl Fn(&ChunkInfo) -> bool,
+        standing: impl Fn(&ChunkInfo) -> Standing,
     ) -> Option<Step> {
         let mut run: Option<Run> = None;
         loop {
             let Some(chunk) = self.pending.take().or_else(|| self.chunk(bootstrap)) else {
                 return run.map(Step::Run);
             };
-            if here(&chunk) || run.as_ref().is_some_and(|run| run.chunks.last() == Some(&chunk)) {
+            if run.as_ref().is_some_and(|run| run.chunks.last() == Some(&chunk)) {
                 continue;
+            }
+            match (standing(&chunk), &run) {
+                (Standing::Verified, _) => continue,
+                (Standing::Recorded, None) => return Some(Step::Check(chunk)),
+                (Standing::Recorded, Some(_)) => {
+                    self.pending = Some(chunk);
+                    return run.map(Step::Run);
+                }
+                (Standing::Missing, _) => {}
             }
             match (&mut run, place(&chunk)) {
                 (None, None) => return Some(Step::Batched(chunk)),

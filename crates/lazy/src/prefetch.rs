@@ -4,7 +4,7 @@ use rafs::{ChunkInfo, Stored};
 
 use crate::error::{FetchError, ReadError};
 use crate::image::LazyImage;
-use crate::plan::{Left, Plan, Step};
+use crate::plan::{Left, Plan, Standing, Step};
 use crate::source::Want;
 
 /// What became of the chunks of a step; none of it counts what was on its way already.
@@ -20,10 +20,21 @@ pub struct Outcome {
     pub given_up: usize,
 }
 
+/// What became of a chunk that was to be checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Checked {
+    /// There is no more to do: it is right, or whoever reads it fetches it.
+    Done,
+    /// It was wrong, and is to be fetched.
+    Missing,
+    /// Another one is being checked. Ask again.
+    Busy,
+}
+
 impl<B: AsRef<[u8]>> LazyImage<B> {
-    /// What `plan` has next that is not here, of at most `most` stored bytes where it can be cut so.
+    /// What `plan` has next that was not verified, of at most `most` stored bytes where it can be cut so.
     pub fn next_step(&self, plan: &mut Plan, most: u64) -> Option<Step> {
-        plan.next(self.bootstrap(), most, |chunk| self.has(chunk))
+        plan.next(self.bootstrap(), most, |chunk| self.standing(chunk))
     }
 
     /// How much of `plan` is to come that is not here.
@@ -61,7 +72,18 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
                 Ok(outcome)
             }
             Step::Batched(chunk) => self.prefetch_batch(chunk, want),
+            Step::Check(_) => Ok(Outcome::default()),
         }
+    }
+
+    /// Checks a chunk that an earlier run has left. Waits for nothing but the disk.
+    #[must_use]
+    pub fn check(&self, chunk: &ChunkInfo) -> Checked {
+        let Some(_checking) = self.cache().checking() else { return Checked::Busy };
+        let cache = self.slot(chunk.blob).ok().and_then(|(slot, _)| self.kept_of(slot));
+        let right = cache.is_some_and(|cache| cache.check(chunk, self.bootstrap().digester()));
+        // What is there and not right is another image's.
+        if right || self.has(chunk) { Checked::Done } else { Checked::Missing }
     }
 
     fn prefetch_batch(&self, chunk: &ChunkInfo, want: &Want) -> Result<Outcome, ReadError> {
@@ -79,8 +101,12 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         Ok(Outcome { fetched: 1, bytes, kept, given_up: 0 })
     }
 
-    fn has(&self, chunk: &ChunkInfo) -> bool {
+    fn standing(&self, chunk: &ChunkInfo) -> Standing {
         let cache = self.slot(chunk.blob).ok().and_then(|(slot, _)| self.kept_of(slot));
-        cache.is_some_and(|cache| cache.has(chunk))
+        cache.map_or(Standing::Missing, |cache| cache.standing(chunk))
+    }
+
+    fn has(&self, chunk: &ChunkInfo) -> bool {
+        self.standing(chunk) != Standing::Missing
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
 use bytes::Bytes;
+use lazy::Standing::{Missing, Recorded, Verified};
 use lazy::flight::Whose;
 use lazy::parts::Part;
 use lazy::{BlobKey, CachedBlob, ChunkCache, FetchError, Urgency};
@@ -184,4 +185,33 @@ fn a_reader_does_not_wait_long_for_what_is_prefetched() {
     assert_eq!((whose, fetched.unwrap().bytes()), (Whose::Own, &all));
     claim.land(verified(&wanted, &all));
     assert_eq!(here(&blob, &wanted), Some(all));
+}
+
+#[test]
+fn what_an_earlier_run_has_left_is_checked_for_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (bytes(1, 10_000), bytes(2, 4096));
+    let (a, b) = (chunk(0, &one), chunk(3, &other));
+    let (first, blob) = cache(&folder);
+    assert_eq!((blob.standing(&a), blob.standing(&chunk(200, &one))), (Missing, Missing));
+    put(&blob, &a, &one);
+    put(&blob, &b, &other);
+    assert_eq!(blob.standing(&a), Verified);
+    let path = blob.file().path().to_owned();
+    drop((first, blob));
+    fs::File::options().write(true).open(path).unwrap().write_all_at(b"?", 3 * 4096).unwrap();
+
+    let (_second, blob) = cache(&folder);
+    assert_eq!((blob.standing(&a), blob.standing(&b)), (Recorded, Recorded));
+    // A reader sees to it already.
+    let claim = blob.claim(&chunk(50, &one), Digester::Sha256, Urgency::Blocked).unwrap();
+    assert!(blob.check(claim.chunk(), Digester::Sha256));
+    drop(claim);
+    assert!(blob.check(&a, Digester::Sha256) && !blob.check(&b, Digester::Sha256));
+    assert_eq!((blob.standing(&a), blob.standing(&b)), (Verified, Missing));
+    assert_eq!((here(&blob, &a), blob.stats().fetched), (Some(one), 0));
+    // What is another image's is neither right nor gone.
+    let lie = chunk(0, &bytes(66, 10_000));
+    assert!(!blob.check(&lie, Digester::Sha256) && blob.standing(&lie) == Recorded);
+    assert_eq!(blob.standing(&a), Verified);
 }

@@ -145,6 +145,8 @@ const fn chunks(step: &Step) -> u64 {
     match step {
         Step::Run(run) => run.chunks.len() as u64,
         Step::Batched(_) => 1,
+        // It is here.
+        Step::Check(_) => 0,
     }
 }
 

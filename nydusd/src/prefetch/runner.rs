@@ -1,23 +1,28 @@
 //! The threads that prefetch for one mount.
 //!
-//! They stop while readers wait, keep within the rate, and end when the image is here, when the mount
+//! What an earlier run has left they check, one at a time in the process, and fetch what is wrong. They
+//! stop while readers wait, keep within the rate, and end when the image is here, when the mount
 //! ends, or when the cache takes no more. While who has the chunks is away, or the cache's disk keeps
 //! nothing, they try again, ever less often.
+
+mod watch;
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use lazy::patience::is_outage;
-use lazy::{Extent, LazyImage, Outcome, Plan, ReadError, Step, Urgency, Want};
+use lazy::{Checked, Extent, LazyImage, Outcome, Plan, ReadError, Step, Urgency, Want};
 use rafs::bootstrap::Nid;
 use sys::Mapping;
 
 use super::first;
 use super::order::PrefetchOrder;
 use super::pace::{Paces, Together};
-use super::progress::{PrefetchStats, Progress};
+use super::progress::Progress;
 use crate::fuse::readers::Readers;
 use crate::lock::lock;
+
+pub use watch::Watch;
 
 /// So many stored bytes are asked for at once: a second of a slow link, and no reader who wants one of
 /// these chunks waits longer for it than for its own.
@@ -80,6 +85,8 @@ struct State {
     unkept: u32,
     /// How many chunks did not come.
     failed: usize,
+    /// Whether what an earlier run has left was wrong: it is to be fetched too.
+    damaged: bool,
 }
 
 impl Prefetch {
@@ -101,6 +108,7 @@ impl Prefetch {
             again: AGAIN.0,
             unkept: 0,
             failed: 0,
+            damaged: false,
         };
         let threads = order.threads.clamp(1, 16);
         let shared = Arc::new(Shared {
@@ -123,25 +131,6 @@ impl Prefetch {
             }
         }
         Some(Self { shared })
-    }
-
-    /// For who wants to know what becomes of it.
-    #[must_use]
-    pub fn watch(&self) -> Watch {
-        Watch(Arc::clone(&self.shared))
-    }
-}
-
-/// Knows what becomes of prefetching for one mount; goes on knowing when that has ended.
-#[derive(Clone, Debug)]
-pub struct Watch(Arc<Shared>);
-
-impl Watch {
-    /// What became of it so far. Takes a while: it walks what is left of the plan.
-    #[must_use]
-    pub fn stats(&self) -> PrefetchStats {
-        let plan = lock(&self.0.state).plan.clone();
-        self.0.progress.stats(self.0.image.left(plan))
     }
 }
 
@@ -180,13 +169,22 @@ impl Shared {
         }
     }
 
-    /// Fetches a step, as often as it takes; false once it is over.
+    /// Does a step, as often as it takes; false once it is over.
     fn fetch(&self, step: &Step, rest: &mut Duration) -> bool {
         loop {
             while self.readers.wait_for_chunks() {
                 if !self.rest(LOOK) {
                     return false;
                 }
+            }
+            if let Step::Check(chunk) = step {
+                match self.image.check(chunk) {
+                    Checked::Busy if self.rest(LOOK) => continue,
+                    Checked::Busy => return false,
+                    Checked::Missing => lock(&self.state).damaged = true,
+                    Checked::Done => {}
+                }
+                return true;
             }
             let began = Instant::now();
             match self.image.prefetch(step, &Want::within(LIMIT, Urgency::Prefetch)) {
@@ -222,7 +220,12 @@ impl Shared {
             return Next::Later(state.not_before.saturating_sub(now));
         }
         let portion = self.pace.portion(MOST);
-        let Some(step) = self.image.next_step(&mut state.plan, portion) else {
+        let mut step = self.image.next_step(&mut state.plan, portion);
+        if step.is_none() && std::mem::take(&mut state.damaged) {
+            state.plan = self.plan();
+            step = self.image.next_step(&mut state.plan, portion);
+        }
+        let Some(step) = step else {
             if std::mem::take(&mut state.failed) == 0 {
                 tracing::info!("what was to be prefetched is here, or on its way");
                 // What it remembers is needed no more.
@@ -231,6 +234,9 @@ impl Shared {
             }
             return Next::Later(self.begin_again(&mut state));
         };
+        if matches!(step, Step::Check(_)) {
+            return Next::Step(step, Duration::ZERO);
+        }
         if !self.image.fits(step.uncompressed()) {
             state.over = true;
             tracing::info!("prefetching ends: more does not fit into the chunk cache");
@@ -257,10 +263,14 @@ impl Shared {
         }
     }
 
+    fn plan(&self) -> Plan {
+        Plan::new(self.image.bootstrap(), &self.first, self.extent)
+    }
+
     /// From the beginning, after a rest: what is here is left out. Says how long the rest is.
     fn begin_again(&self, state: &mut State) -> Duration {
         let again = state.again;
-        state.plan = Plan::new(self.image.bootstrap(), &self.first, self.extent);
+        state.plan = self.plan();
         state.not_before = self.began.elapsed().saturating_add(again);
         state.again = again.saturating_mul(2).min(AGAIN.1);
         again

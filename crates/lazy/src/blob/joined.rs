@@ -84,6 +84,22 @@ impl CachedBlob {
         Some(there)
     }
 
+    /// Checks a chunk that an earlier run has recorded, for whoever may read it later: a reader who
+    /// wants it meanwhile does not wait for that. Says whether it is right, or somebody else sees to it.
+    pub fn check(&self, chunk: &ChunkInfo, digester: Digester) -> bool {
+        let key = self.key_of(chunk);
+        if self.flights.is_open(&key) {
+            return true;
+        }
+        let Some(pilot) = self.ahead.claim(&key, lost(chunk)) else { return true };
+        let there = self.known_or_recorded(chunk, digester);
+        let right = there.is_some();
+        if let Some(there) = there {
+            pilot.land(Ok(there));
+        }
+        right
+    }
+
     /// Counts and keeps what was fetched.
     fn take(&self, fetched: &VerifiedChunk) {
         let bytes = u64::from(fetched.info().uncompressed_size);

@@ -33,3 +33,22 @@ fn what_takes_a_chunk_s_place_while_it_is_read_is_not_read() {
     });
     assert_eq!((here.unwrap(), tries, found[0]), (false, 1, 66));
 }
+
+#[test]
+fn what_two_keep_at_once_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = ChunkCache::open(folder.path(), u64::MAX).unwrap();
+    let blob = cache.blob(BlobKey::Blob(Digest::of(b"blob")), 100 * 4096);
+    let wanted = bytes(1, 10_000);
+    let kept = chunk(3, &wanted);
+    // Another has written it, and not yet said so.
+    assert!(lock(&blob.ledger).reserve(&kept) && blob.write(&verified(&kept, &wanted)));
+    blob.keep(&verified(&kept, &wanted));
+    lock(&blob.ledger).settle(&kept);
+    assert_eq!(blob.standing(&kept), Standing::Verified);
+    // What nobody has entered, and is something else, goes.
+    let other = bytes(66, 4096);
+    blob.file.write_run(50, &other).unwrap();
+    blob.keep(&verified(&chunk(50, &bytes(1, 4096)), &bytes(1, 4096)));
+    assert_eq!(blob.file.run_state(50..51), State::Absent);
+}
