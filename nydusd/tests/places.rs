@@ -100,6 +100,20 @@ fn what_stands_in_its_place_when_a_mounts_last_user_goes_stays() {
         assert!(theirs, "{driver}");
         assert_eq!(fs::read(at[1].join("0/file-4")).unwrap(), b"image 4", "{driver}");
         node.umount_at(&at[1]);
-        node.end();
+        // Nor is another process's mount taken away by one that ends.
+        node.mount_too(&image, &at[0]);
+        let open = File::open(at[0].join("0/file-3")).unwrap();
+        done(Command::new("umount").arg("-l").arg(&at[0]));
+        let mut other = Node::new(driver);
+        other.serve(&[]);
+        other.mount_too(&image, &at[0]);
+        node.terminate();
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(fs::read(at[0].join("0/file-4")).unwrap(), b"image 4", "{driver}");
+        drop(open);
+        assert!(node.served().wait().unwrap().success(), "{driver}");
+        assert_eq!(fs::read(at[0].join("0/file-5")).unwrap(), b"image 5", "{driver}");
+        other.umount_at(&at[0]);
+        other.end();
     }
 }

@@ -16,7 +16,7 @@ use sys::Mapping;
 use super::devices::Devices;
 use crate::fuse::detached::detached;
 use crate::fuse::readers::Readers;
-use crate::fuse::session::{Ends, Mounted};
+use crate::fuse::session::Mounted;
 use crate::read_ahead::Before;
 
 /// Mounts `image`, whose bootstrap is the file `bootstrap`, on the folder `at`. Blobs that are all here are
@@ -62,9 +62,6 @@ pub fn mount(
     let number = rustix::fs::fstat(&mount)?.st_dev;
     move_mount(mount, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     // From here on EROFS alone has the folder's files open: their mount ends with it.
-    let ends = match fuse {
-        Some((_, session)) => Ends::Session(session),
-        None => Ends::Listed(at.to_owned(), number),
-    };
-    Ok(Mounted::new(ends, whole.into_iter().flatten().collect()))
+    let (session, devices) = (fuse.map(|(_, session)| session), whole.into_iter().flatten());
+    Ok(Mounted::new(session, devices.collect(), (at, number)))
 }

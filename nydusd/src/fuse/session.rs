@@ -16,18 +16,13 @@ use crate::read_ahead;
 /// A mounted image. What we serve of it ends when it goes.
 #[derive(Debug)]
 pub struct Mounted {
-    ends: Ends,
+    /// None if the kernel needs nobody.
+    session: Option<BackgroundSession>,
     /// What the kernel reads itself.
     _devices: Vec<Device>,
-}
-
-/// How it is known that a mount has ended.
-#[derive(Debug)]
-pub(crate) enum Ends {
-    /// Its session ends.
-    Session(BackgroundSession),
-    /// The kernel needs nobody: it is no longer listed at this place, with this number.
-    Listed(PathBuf, u64),
+    at: PathBuf,
+    /// The file system's number: another may stand at its place one day.
+    number: u64,
 }
 
 /// Mounts `tree` at the folder `at`; `name` is what the list of mounts says it is.
@@ -43,23 +38,35 @@ pub fn mount(tree: ImageTree, at: &Path, name: &str) -> io::Result<Mounted> {
         // programs and devices are the image's, and an overlay over it decides on them.
         fsconfig_set_flag(fuse, "default_permissions")
     })?;
+    let number = rustix::fs::fstat(&folder)?.st_dev;
     move_mount(&folder, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     read_ahead::set(at);
-    Ok(Mounted::new(Ends::Session(session), Vec::new()))
+    Ok(Mounted::new(Some(session), Vec::new(), (at, number)))
 }
 
 impl Mounted {
-    /// Of which the kernel reads `devices` by itself.
-    pub(crate) const fn new(ends: Ends, devices: Vec<Device>) -> Self {
-        Self { ends, _devices: devices }
+    /// What `session` serves, and the kernel reads of `devices`; it is mounted at a place, with a number.
+    pub(crate) fn new(
+        session: Option<BackgroundSession>,
+        devices: Vec<Device>,
+        (at, number): (&Path, u64),
+    ) -> Self {
+        Self { session, _devices: devices, at: at.to_owned(), number }
     }
 
-    /// Whether the kernel still asks: nobody has unmounted it. `listing` is of this moment.
+    /// Whether the kernel still asks: nobody has unmounted it, or it is still in use. `listing` is of
+    /// this moment.
     #[must_use]
     pub fn is_served(&self, listing: &Listing) -> bool {
-        match &self.ends {
-            Ends::Session(session) => !session.guard.is_finished(),
-            Ends::Listed(at, device) => listing.has(at, *device),
+        match &self.session {
+            Some(session) => !session.guard.is_finished(),
+            None => self.is_listed(listing),
         }
+    }
+
+    /// Whether nobody has unmounted it.
+    #[must_use]
+    pub fn is_listed(&self, listing: &Listing) -> bool {
+        listing.has(&self.at, self.number)
     }
 }

@@ -46,7 +46,7 @@ impl Node {
 
     pub(super) fn take_one_away(&self, at: &Path, served: &Served) {
         // What somebody has unmounted already is only still in use.
-        let listed = mounts::is_ours_at(at);
+        let listed = served.mounted.is_listed(&Listing::default());
         match &served.record {
             Some(record) if listed && record.lasting => {
                 let record = Record { mounted: false, ..record.clone() };

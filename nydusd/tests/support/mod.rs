@@ -254,10 +254,20 @@ pub(crate) fn limited(command: &Command, limits: &str) -> Command {
     shell
 }
 
-/// Runs it; it must not fail.
+/// Runs it; it must not fail. What is unmounted may be busy for a moment: from its fork to its exec, a
+/// child that another test starts has open whatever this process has.
 pub(crate) fn done(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let begun = Instant::now();
+    loop {
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() {
+            return;
+        }
+        let busy = said.contains("resource busy") && begun.elapsed() < Duration::from_secs(5);
+        assert!(busy, "{command:?}: {said}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Waits for what must come soon.
