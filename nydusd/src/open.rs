@@ -22,6 +22,7 @@ use sys::Mapping;
 use crate::driver::PROVE;
 use crate::grants::Grants;
 use crate::metadata::documents::Remembered;
+use crate::metadata::held::held;
 use crate::metadata::{Fresh, Kept, Key, Metadata};
 use crate::origin::Origin;
 use crate::swarm::{Daemon, Swarm, WholeBlob};
@@ -138,10 +139,11 @@ fn find_stored(
     };
     let said = chunked::said(&document)?;
     let mut came = false;
+    let hold: chunked::Hold<'_> = &|data| held(data, metadata.folder());
     let kept = fetched(&said, metadata, || {
         came = true;
         let layer = said.bootstrap;
-        match repository.as_ref().map(|of| by_way_of(daemon, of, &*store, layer)) {
+        match repository.as_ref().map(|of| by_way_of(daemon, of, &*store, layer, hold)) {
             Some(Ok(found)) => return Ok(found),
             Some(Err(error)) => {
                 let error = causes(&error);
@@ -149,7 +151,8 @@ fn find_stored(
             }
             None => {}
         }
-        chunked::read_bootstrap(&*store, layer)
+        let bytes = store.open_blob(&layer.digest, 0..layer.size.saturating_add(1))?;
+        chunked::read_bootstrap_from(bytes, layer, hold)
     })?;
     let bootstrap = said.bootstrap.digest;
     let blobs = chunked::blobs(&store, said.manifest, Reach::Parts);
@@ -172,12 +175,13 @@ fn by_way_of(
     repository: &Repository,
     store: &dyn Store,
     layer: &Descriptor,
+    hold: chunked::Hold<'_>,
 ) -> Result<chunked::Found, OpenError> {
     // The manifest has just come: what met the registry's challenge is at hand, if anything had to.
     let until = lazy::Want::within(PROVE, Urgency::Blocked).until;
     let credential = store.authorization(until).ok().flatten();
     let blob = WholeBlob::new(daemon, repository, (&layer.digest, layer.size), credential);
-    chunked::read_bootstrap_from(blob, layer)
+    chunked::read_bootstrap_from(blob, layer, hold)
 }
 
 /// The bootstrap that a manifest says, as it is kept, or as `fetch` gives it.

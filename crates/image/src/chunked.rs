@@ -118,18 +118,30 @@ pub struct Found {
 /// # Errors
 /// If it cannot be read, is another one than the descriptor says, or has no bootstrap.
 pub fn read_bootstrap(store: &dyn Store, layer: &Descriptor) -> Result<Found, OpenError> {
-    found(store.read_blob(layer)?, layer)
+    found(store.read_blob(layer)?, layer, &in_memory)
 }
 
-/// The same, of a layer whose bytes come from elsewhere. They are not believed either.
+/// How a bootstrap is held, which may have up to [`MAX_BOOTSTRAP`] bytes.
+pub type Hold<'a> = &'a dyn Fn(&mut dyn Read) -> io::Result<Bytes>;
+
+/// The same, of a layer whose bytes may come from elsewhere, and are not believed either. Its bootstrap
+/// is what `hold` makes of the bytes.
 ///
 /// # Errors
-/// As [`read_bootstrap`].
-pub fn read_bootstrap_from(bytes: impl Read, layer: &Descriptor) -> Result<Found, OpenError> {
-    found(Verifying::new(bytes, layer.digest, layer.size), layer)
+/// As [`read_bootstrap`], and those of `hold`.
+pub fn read_bootstrap_from(
+    bytes: impl Read,
+    layer: &Descriptor,
+    hold: Hold<'_>,
+) -> Result<Found, OpenError> {
+    found(Verifying::new(bytes, layer.digest, layer.size), layer, hold)
 }
 
-fn found(mut stored: Verifying<impl Read>, layer: &Descriptor) -> Result<Found, OpenError> {
+fn found(
+    mut stored: Verifying<impl Read>,
+    layer: &Descriptor,
+    hold: Hold<'_>,
+) -> Result<Found, OpenError> {
     let failed = |error| OpenError::Layer { layer: layer.digest, error };
     let limits = Limits::default();
     let mut hasher = content::BlobHasher::new();
@@ -143,7 +155,7 @@ fn found(mut stored: Verifying<impl Read>, layer: &Descriptor) -> Result<Found, 
         let name = path.strip_prefix(b"image/").unwrap_or(path).to_vec();
         let data = tar.data(&member);
         let read = match &name[..] {
-            b"image.boot" => whole(data).map(|bytes| {
+            b"image.boot" => hold(&mut data.take(MAX_BOOTSTRAP)).map(|bytes| {
                 beside.is_beside(&bytes);
                 bootstrap = Some(bytes);
             }),
@@ -163,9 +175,9 @@ fn found(mut stored: Verifying<impl Read>, layer: &Descriptor) -> Result<Found, 
     Ok(Found { bootstrap, metas, merkle, diff_id: hasher.finish() })
 }
 
-fn whole(data: impl Read) -> io::Result<Bytes> {
+fn in_memory(data: &mut dyn Read) -> io::Result<Bytes> {
     let mut bytes = Vec::new();
-    data.take(MAX_BOOTSTRAP).read_to_end(&mut bytes)?;
+    data.read_to_end(&mut bytes)?;
     Ok(bytes.into())
 }
 

@@ -9,6 +9,7 @@
 //! - [`key`](mod@key): under which name a bootstrap is kept;
 //! - [`record`]: what is written beside it, and when that is believed;
 //! - [`check`](mod@check): what is looked at before a bootstrap is kept, so before any kernel sees it;
+//! - [`held`](mod@held): a bootstrap while it is checked;
 //! - [`kept`](mod@kept): the folder;
 //! - [`bound`]: how much stays in it;
 //! - [`documents`]: a registry whose manifests are remembered by their digests.
@@ -25,6 +26,7 @@
 pub mod bound;
 pub mod check;
 pub mod documents;
+pub mod held;
 pub mod kept;
 pub mod key;
 pub mod record;
