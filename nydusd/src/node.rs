@@ -96,11 +96,13 @@ impl Node {
         let cache = Arc::new(ChunkCache::open(folder, supply.quota)?);
         let folder = folder.canonicalize()?;
         let metadata = Metadata::open(&metadata_folder(&folder));
+        let records = Records::open(&folder).context("there is no place for records of mounts")?;
+        records.tidy();
         let readers = Readers::new(WAITING, supply.read_limit);
         Ok(Self {
             cache,
             metadata: metadata.context("there is no place for images' metadata")?,
-            records: Records::open(&folder).context("there is no place for records of mounts")?,
+            records,
             pending: Pending::default(),
             lasting: false,
             ending: AtomicBool::new(false),

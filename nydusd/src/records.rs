@@ -26,6 +26,9 @@ const VERSION: u32 = 1;
 /// How records' names end.
 const END: &str = "json";
 
+/// How the names of records begin that are being written.
+const UNNAMED: &str = ".new-";
+
 /// One mount.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,6 +118,16 @@ impl Records {
         Ok(Self { folder, boot: boot.trim().to_owned() })
     }
 
+    /// Removes what a killed process had not written to its end. Who calls this has the cache.
+    pub fn tidy(&self) {
+        for path in fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|e| e.path()) {
+            let name = path.file_name().unwrap_or_default().as_bytes();
+            if name.starts_with(UNNAMED.as_bytes()) {
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+
     /// What names this run of the machine.
     #[must_use]
     pub fn boot(&self) -> &str {
@@ -126,7 +139,7 @@ impl Records {
     /// # Errors
     /// If the disk refuses.
     pub fn put(&self, record: &Record) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        let mut file = tempfile::Builder::new().prefix(UNNAMED).tempfile_in(&self.folder)?;
         file.write_all(&serde_json::to_vec(record)?)?;
         // After a power cut, a file with a name and no bytes would be a mount that is lost.
         file.as_file().sync_data()?;
@@ -208,6 +221,10 @@ mod tests {
         }
         assert!(records.remove(Path::new("/c")) && !records.remove(Path::new("/c")));
         fs::write(folder.path().join("mounts/x.json"), "{").unwrap();
+        let half = folder.path().join("mounts/.new-half");
+        fs::write(&half, "{").unwrap();
+        records.tidy();
+        assert!(!half.exists());
         // A record under another's name is nobody's.
         let a = records.path(Path::new("/a"));
         fs::copy(&a, a.with_file_name("y.json")).unwrap();

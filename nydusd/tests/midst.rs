@@ -29,7 +29,7 @@ for _ in $(seq 500); do test -S "$CACHE/nydusd.sock" && break; sleep 0.02; done
 killed
 mount --bind /dev/null /dev/fuse
 serve
-told "not mounted"
+told "cannot be mounted on"
 killed
 umount /dev/fuse
 serve
