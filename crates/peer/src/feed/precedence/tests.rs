@@ -1,3 +1,5 @@
+//! Who goes first, and for how long.
+
 use std::time::Duration;
 
 use super::order::{Order, PATIENCE, READS_ON};
