@@ -162,7 +162,7 @@ impl Shared {
             job();
             state = lock(&self.state);
             state.turns.done(lane);
-            next = state.turns.next();
+            next = state.handed.pop_front().or_else(|| state.turns.next());
         }
     }
 

@@ -101,6 +101,10 @@ impl Node {
         driver::prove(asked.how.driver, &opened.image);
         drop(self.in_turn(&opened).with_context(context)?);
         self.stays().with_context(context)?;
+        // Whoever is left of an earlier mount there has no part in the record of this one.
+        if let Some(before) = lock(&self.served).remove(at) {
+            lock(&self.leaving).push(before);
+        }
         if let Some(noted) = &noted {
             self.note_begin(noted).with_context(context)?;
         }

@@ -1,10 +1,13 @@
 //! When a mount's record is written: so that a kill at any moment loses no mount, and makes none that
 //! nobody has.
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 
 use super::Node;
 use crate::records::Record;
+
+/// Why a mount does not come back.
+const GIVEN_UP: &str = "it was unmounted meanwhile";
 
 /// A mount's record, and that of an earlier process whose mount it follows.
 #[derive(Debug)]
@@ -17,8 +20,19 @@ impl Node {
     /// Before what is dead is taken away, and the kernel is asked.
     ///
     /// # Errors
-    /// If a new mount cannot be recorded.
+    /// If a new mount cannot be recorded, or one that was to be brought back was given up meanwhile.
     pub(super) fn note_begin(&self, noted: &Noted) -> anyhow::Result<()> {
+        let wanted = || noted.before.is_none() || self.pending.of(&noted.record.at).is_some();
+        ensure!(wanted(), GIVEN_UP);
+        self.note_what_comes(noted)?;
+        if !wanted() {
+            self.records.remove(&noted.record.at);
+            bail!(GIVEN_UP);
+        }
+        Ok(())
+    }
+
+    fn note_what_comes(&self, noted: &Noted) -> anyhow::Result<()> {
         match &noted.before {
             None => self.records.put(&noted.record).context("the mount cannot be recorded"),
             // From here on the kernel may list nothing there, and nobody has unmounted it.
@@ -45,10 +59,11 @@ impl Node {
         let at = &noted.record.at;
         match (&noted.before, self.pending.of(at)) {
             (None, Some(pending)) => self.put_again(&pending),
-            (None, None) => {
+            // Nobody has ordered it, or who had has given it up.
+            (_, None) => {
                 self.records.remove(at);
             }
-            (Some(_), _) => {}
+            (Some(_), Some(_)) => {}
         }
     }
 

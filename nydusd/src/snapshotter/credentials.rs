@@ -5,8 +5,12 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
+use image::bytes::{Blobs, ReadAt};
+use image::registry::Credential;
+use rafs::BlobId;
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -38,6 +42,13 @@ impl Credentials {
         format!("/proc/self/fd/{}", lock(&self.file).as_raw_fd()).into()
     }
 
+    /// `blobs`, whose registry asks for these: they stay as long as anybody may read the path. Its
+    /// number would be another file's after that.
+    #[must_use]
+    pub fn held_by(self: &Arc<Self>, blobs: Box<dyn Blobs>) -> Box<dyn Blobs> {
+        Box::new(Holding { blobs, _credentials: Arc::clone(self) })
+    }
+
     /// Replaces what is in it. Who reads it meanwhile finds the one or the other.
     ///
     /// # Errors
@@ -47,6 +58,27 @@ impl Credentials {
         // The number stays, and with it the path.
         rustix::io::dup3(&new, &mut lock(&self.file), rustix::io::DupFlags::CLOEXEC)?;
         Ok(())
+    }
+}
+
+/// Blobs, and what their registry asks for.
+#[derive(Debug)]
+struct Holding {
+    blobs: Box<dyn Blobs>,
+    _credentials: Arc<Credentials>,
+}
+
+impl Blobs for Holding {
+    fn open(&self, blob: BlobId, until: Option<Instant>) -> io::Result<Arc<dyn ReadAt>> {
+        self.blobs.open(blob, until)
+    }
+
+    fn confirm(&self, blob: BlobId, until: Instant) -> io::Result<()> {
+        self.blobs.confirm(blob, until)
+    }
+
+    fn authorization(&self, until: Instant) -> io::Result<Option<Credential>> {
+        self.blobs.authorization(until)
     }
 }
 
@@ -67,12 +99,14 @@ fn written(registry: &str, auth: Option<&Auth>) -> io::Result<OwnedFd> {
 mod tests {
     use std::fs;
 
+    use image::bytes::NoBlobs;
+
     use super::*;
 
     #[test]
     fn one_path_says_what_is_right_now_and_is_gone_in_the_end() {
         let auth = Auth::basic("dTpw".to_owned()).unwrap();
-        let credentials = Credentials::keep("r.example", Some(&auth)).unwrap();
+        let credentials = Arc::new(Credentials::keep("r.example", Some(&auth)).unwrap());
         let path = credentials.path();
         let read = || fs::read_to_string(&path).unwrap();
         assert_eq!(read(), r#"{"auths":{"r.example":{"auth":"dTpw"}}}"#);
@@ -82,7 +116,11 @@ mod tests {
         credentials.renew(&Auth::Bearer("t".to_owned().into())).unwrap();
         assert_eq!(read(), r#"{"auths":{"r.example":{"registrytoken":"t"}}}"#);
         assert_eq!(credentials.path(), path);
+        // Whoever asks the registry still reads it when the mount has gone.
+        let blobs = credentials.held_by(Box::new(NoBlobs));
         drop(credentials);
+        assert_eq!(fs::read_link(&path).unwrap(), target);
+        drop(blobs);
         let there = fs::read_link(&path).is_ok_and(|there| there == target);
         assert!(!there, "it stays open");
     }

@@ -29,7 +29,7 @@ pub(super) struct Mount {
     pub(super) node: Arc<Node>,
     pub(super) config: Config,
     pub(super) since: SystemTime,
-    credentials: Option<Credentials>,
+    credentials: Option<Arc<Credentials>>,
 }
 
 impl Mount {
@@ -76,7 +76,7 @@ impl Mounter {
         clear(&at)?;
         let (name, credentials) = match &config.backend {
             Backend::Registry(registry) => {
-                (registry.repository.to_string(), Some(credentials(registry)?))
+                (registry.repository.to_string(), Some(Arc::new(credentials(registry)?)))
             }
             Backend::Files(_) => (bootstrap.display().to_string(), None),
         };
@@ -105,7 +105,7 @@ impl Mounter {
         &self,
         config: &Config,
         bootstrap: &Path,
-        credentials: Option<&Credentials>,
+        credentials: Option<&Arc<Credentials>>,
         metadata: &Metadata,
     ) -> anyhow::Result<Found> {
         match &config.backend {
@@ -113,10 +113,15 @@ impl Mounter {
                 let client = self.client.with(Access {
                     plain_http: registry.plain_http,
                     ca: registry.ca.clone(),
-                    docker_config: credentials.map(Credentials::path),
+                    docker_config: credentials.map(|there| there.path()),
                     docker_config_default: None,
                 });
-                open::find_beside(bootstrap, registry.repository.clone(), &client, metadata)
+                let repository = registry.repository.clone();
+                let found = open::find_beside(bootstrap, repository, &client, metadata)?;
+                Ok(match credentials {
+                    Some(there) => Found { blobs: there.held_by(found.blobs), ..found },
+                    None => found,
+                })
             }
             Backend::Files(files) => open::find_files(bootstrap, &files.clone().into(), metadata),
         }
