@@ -22,6 +22,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use image::causes;
+use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use web::status::Status;
@@ -125,8 +126,7 @@ pub fn ask_for(socket: &Path, order: &Order) -> anyhow::Result<Option<()>> {
 /// # Errors
 /// If it may not be asked, or its answer cannot be understood.
 pub fn ask_all(socket: &Path) -> anyhow::Result<Option<Vec<Told>>> {
-    let answer = ask(socket, Method::GET, MOUNTS, Vec::new())?;
-    Ok(answer.map(|told| serde_json::from_slice(&told)).transpose()?)
+    told(socket, MOUNTS)
 }
 
 /// Asks the process behind `socket` how it gets and keeps chunks. `None` if there is no such process.
@@ -134,8 +134,7 @@ pub fn ask_all(socket: &Path) -> anyhow::Result<Option<Vec<Told>>> {
 /// # Errors
 /// If its answer cannot be understood.
 pub fn ask_supply(socket: &Path) -> anyhow::Result<Option<Supply>> {
-    let answer = ask(socket, Method::GET, SUPPLY, Vec::new())?;
-    Ok(answer.map(|told| serde_json::from_slice(&told)).transpose()?)
+    told(socket, SUPPLY)
 }
 
 /// Asks the process behind `socket` what became of its mounts' reads and chunks.
@@ -143,8 +142,7 @@ pub fn ask_supply(socket: &Path) -> anyhow::Result<Option<Supply>> {
 /// # Errors
 /// If it may not be asked, or its answer cannot be understood.
 pub fn ask_stats(socket: &Path) -> anyhow::Result<Vec<Stats>> {
-    let answer = ask(socket, Method::GET, STATS, Vec::new())?;
-    Ok(answer.map(|told| serde_json::from_slice(&told)).transpose()?.unwrap_or_default())
+    Ok(told(socket, STATS)?.unwrap_or_default())
 }
 
 /// Tells the process behind `socket` that what was mounted at `at` need not be brought back; whether
@@ -157,6 +155,12 @@ pub fn forget(socket: &Path, at: &Path) -> anyhow::Result<Option<bool>> {
         Ok(told) => Ok(told.map(|_| true)),
         Err(_) => Ok(Some(false)),
     }
+}
+
+/// What is told at `what`; `None` if there is nobody.
+fn told<T: DeserializeOwned>(socket: &Path, what: &str) -> anyhow::Result<Option<T>> {
+    let answer = ask(socket, Method::GET, what, Vec::new())?;
+    Ok(answer.map(|told| serde_json::from_slice(&told)).transpose()?)
 }
 
 fn ask(socket: &Path, method: Method, what: &str, body: Vec<u8>) -> anyhow::Result<Option<Bytes>> {

@@ -54,31 +54,46 @@ pub struct Log {
     pub format: Option<Format>,
 }
 
+/// The options that may stand in the file, by their ids, each with its section, if it has one, and its
+/// key there.
+pub const OPTIONS: [(&str, (Option<&str>, &str)); 14] = [
+    ("cache_dir", (None, "cache_dir")),
+    ("cache_size", (None, "cache_size")),
+    ("dfdaemon", (None, "dfdaemon_socket")),
+    ("read_limit", (None, "read_limit")),
+    ("metrics", (None, "metrics")),
+    ("driver", (None, "driver")),
+    ("prefetch", (None, "prefetch")),
+    ("prefetch_rate", (None, "prefetch_rate")),
+    ("prefetch_threads", (None, "prefetch_threads")),
+    ("plain_http", (None, "plain_http")),
+    ("ca", (None, "ca")),
+    ("docker_config", (None, "docker_config")),
+    ("log_level", (Some("log"), "level")),
+    ("log_format", (Some("log"), "format")),
+];
+
 impl Config {
     /// What is said, as options and their values, by the options' ids.
     ///
     /// # Errors
     /// If it cannot be written as TOML, which all of it can.
-    pub fn options(&self) -> Result<Vec<(String, Vec<String>)>, toml::ser::Error> {
-        let mut options = Vec::new();
-        for (key, value) in Table::try_from(self)? {
-            match value {
-                Value::Table(section) => {
-                    let named = |(name, value): (String, Value)| (format!("{key}_{name}"), value);
-                    options.extend(section.into_iter().map(named));
-                }
-                value => options.push((key.replace("dfdaemon_socket", "dfdaemon"), value)),
-            }
-        }
-        Ok(options.into_iter().map(|(id, value)| (id, words(value))).collect())
+    pub fn options(&self) -> Result<Vec<(&'static str, Vec<String>)>, toml::ser::Error> {
+        let table = Table::try_from(self)?;
+        let said = |section: Option<&str>, key: &str| match section {
+            None => table.get(key),
+            Some(section) => table.get(section)?.get(key),
+        };
+        let options = OPTIONS.into_iter();
+        Ok(options.filter_map(|(id, (of, key))| Some((id, words(said(of, key)?)))).collect())
     }
 }
 
 /// A value as it is written on a command line.
-fn words(value: Value) -> Vec<String> {
+fn words(value: &Value) -> Vec<String> {
     match value {
-        Value::String(word) => vec![word],
-        Value::Array(list) => list.into_iter().flat_map(words).collect(),
+        Value::String(word) => vec![word.clone()],
+        Value::Array(list) => list.iter().flat_map(words).collect(),
         other => vec![other.to_string()],
     }
 }
@@ -101,7 +116,7 @@ mod tests {
         "#;
         let config: Config = toml::from_str(text).unwrap();
         let options = config.options().unwrap();
-        let of = |id: &str| options.iter().find(|(there, _)| there == id).unwrap().1.join(" ");
+        let of = |id: &str| options.iter().find(|(there, _)| *there == id).unwrap().1.join(" ");
         assert_eq!(
             (of("cache_size"), of("dfdaemon")),
             ("10GiB".to_owned(), "/run/d.sock".to_owned())
@@ -111,5 +126,18 @@ mod tests {
         assert_eq!(of("log_format"), "json");
         assert_eq!(options.len(), 7);
         assert!(toml::from_str::<Config>("cache = 1").is_err());
+    }
+
+    #[test]
+    fn no_key_is_forgotten() {
+        let refused = toml::from_str::<Config>("no_such_key = 1").unwrap_err().to_string();
+        let section = toml::from_str::<Config>("[log]\nno_such_key = 1").unwrap_err().to_string();
+        let known = refused.matches('`').count() / 2 - 1 + section.matches('`').count() / 2 - 1;
+        // The section itself is no option.
+        assert_eq!(known - 1, OPTIONS.len(), "{refused} {section}");
+        for (_, (of, key)) in OPTIONS {
+            let told = if of.is_some() { &section } else { &refused };
+            assert!(told.contains(&format!("`{key}`")), "{key}");
+        }
     }
 }

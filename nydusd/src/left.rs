@@ -20,8 +20,7 @@ pub fn left(folder: &Path) -> Vec<Told> {
             Fate::Forget => return None,
             Fate::Restore | Fate::Leave => how(&record, &records),
         };
-        let (at, image) = (record.at, record.order.image);
-        Some(Told { at, image, fetched: 0, held: 0, failed: Some(how.to_owned()) })
+        Some(Told::failed(record.at, record.order.image, how.to_owned()))
     };
     records.all().into_iter().filter_map(tell).collect()
 }

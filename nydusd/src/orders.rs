@@ -73,6 +73,14 @@ pub struct Told {
     pub failed: Option<String>,
 }
 
+impl Told {
+    /// What is not mounted, and why.
+    #[must_use]
+    pub const fn failed(at: PathBuf, image: String, why: String) -> Self {
+        Self { at, image, fetched: 0, held: 0, failed: Some(why) }
+    }
+}
+
 /// What became of one mount's reads and chunks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stats {

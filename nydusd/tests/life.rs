@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use support::reads::same_or_error;
-use support::trees::{directory, hide_data, many_files, packed};
-use support::{Node, can_mount, done, drivers, nydusd, wait, with_registry};
+use support::trees::{hide_data, many_files, packed};
+use support::{Node, can_mount, done, drivers, nydusd, wait, with_layout, with_registry};
 
 fn is_mounted(at: &Path) -> bool {
     nydusd::mounts::at(at).unwrap().is_some_and(|mount| mount.is_ours())
@@ -25,10 +25,7 @@ fn after_kill_9_every_mount_comes_back_but_those_that_were_unmounted() {
         return;
     }
     for driver in drivers() {
-        let mut node = Node::new(driver);
-        let (tree, layout) = (node.path("tree"), node.path("layout"));
-        directory(&tree);
-        packed(&tree, &layout);
+        let (mut node, tree, layout) = with_layout(driver);
         let small = many_files(&node, "small", 3, 10);
         let other = many_files(&node, "other", 1, 10);
         let at = node.places(5);
@@ -252,10 +249,7 @@ fn killed_while_many_read_nobody_gets_wrong_bytes() {
         return;
     }
     for driver in drivers() {
-        let mut node = Node::new(driver);
-        let (tree, layout) = (node.path("tree"), node.path("layout"));
-        directory(&tree);
-        packed(&tree, &layout);
+        let (mut node, tree, layout) = with_layout(driver);
         let at = node.at();
         node.serve(&[]);
         node.mount_too(&layout, &at);

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::same::{Leave, differences};
-use support::trees::{directory, many_files, packed};
-use support::{Node, can_mount, done, drivers, limited, nydusd, wait};
+use support::trees::many_files;
+use support::{Node, can_mount, done, drivers, limited, nydusd, wait, with_layout};
 
 /// Anonymous memory of a process, in KiB (proc_pid_smaps(5)).
 fn anonymous(pid: u32) -> u64 {
@@ -26,10 +26,7 @@ fn one_process_has_all_mounts_over_a_cache_and_little_memory() {
         return;
     }
     for driver in drivers() {
-        let mut node = Node::new(driver);
-        let (tree, layout) = (node.path("tree"), node.path("layout"));
-        directory(&tree);
-        packed(&tree, &layout);
+        let (mut node, tree, layout) = with_layout(driver);
         node.mount(&layout, &[]);
         let large = many_files(&node, "large", 100, 100);
         let before = anonymous(node.pid());

@@ -15,8 +15,7 @@ use rafs::Bootstrap;
 use serde_json::Value;
 use support::reads::same_or_error;
 use support::server::registry;
-use support::trees::{directory, packed};
-use support::{Node, can_mount, drivers};
+use support::{Node, can_mount, drivers, with_layout};
 use testbed::samples;
 
 /// The annotation with the merkle root.
@@ -64,14 +63,6 @@ fn bootstrap_layer(layout: &Path) -> Digest {
     layers.last().unwrap()["digest"].as_str().unwrap().parse().unwrap()
 }
 
-fn node_with_image(driver: &'static str) -> (Node, PathBuf, PathBuf) {
-    let node = Node::new(driver);
-    let (tree, layout) = (node.path("tree"), node.path("layout"));
-    directory(&tree);
-    packed(&tree, &layout);
-    (node, tree, layout)
-}
-
 /// The only bootstrap that a node keeps.
 fn kept(node: &Node) -> PathBuf {
     let there =
@@ -88,7 +79,7 @@ fn the_tree_must_have_the_root_that_the_manifest_says() {
         return;
     }
     for driver in drivers() {
-        let (mut node, tree, layout) = node_with_image(driver);
+        let (mut node, tree, layout) = with_layout(driver);
         let right = read_json(&layout, &manifest(&layout))["annotations"][ROOT].clone();
         let wrong = Digest::of(b"another tree").to_string();
         // Before the bootstrap is kept, and when it was kept with the right one.
@@ -124,7 +115,7 @@ fn a_known_image_costs_its_manifest_and_a_known_digest_costs_nothing() {
         return;
     }
     for driver in drivers() {
-        let (mut node, tree, layout) = node_with_image(driver);
+        let (mut node, tree, layout) = with_layout(driver);
         let (address, registry) = registry(&layout);
         let by_tag = format!("{address}/team/demo:v1");
         let by_digest = format!("{address}/team/demo@{}", manifest(&layout));
@@ -187,7 +178,7 @@ fn kept_metadata_that_the_disk_damaged_is_fetched_again() {
         return;
     }
     for driver in drivers() {
-        let (mut node, tree, layout) = node_with_image(driver);
+        let (mut node, tree, layout) = with_layout(driver);
         node.mount(&layout, &[]);
         node.umount();
         let good = fs::read(kept(&node)).unwrap();
@@ -230,7 +221,7 @@ fn a_bootstrap_layer_that_is_another_one_is_not_mounted() {
         return;
     }
     for driver in drivers() {
-        let (mut node, tree, layout) = node_with_image(driver);
+        let (mut node, tree, layout) = with_layout(driver);
         let layer = blob(&layout, &bootstrap_layer(&layout));
         let good = fs::read(&layer).unwrap();
         for at in [3, good.len() / 7, good.len() / 3, good.len() / 2, good.len() - 5] {

@@ -11,8 +11,8 @@ use std::process::Command;
 
 use support::layers::layered;
 use support::same::{Leave, differences, refusals};
-use support::trees::{directory, mountable, original, packed};
-use support::{Node, can_mount, done, drivers};
+use support::trees::{mountable, original, packed};
+use support::{Node, can_mount, done, drivers, with_layout};
 use testbed::{SAMPLES, samples};
 
 /// No more than anybody reads.
@@ -60,10 +60,7 @@ fn a_directory_comes_back_call_by_call() {
 }
 
 fn call_by_call(driver: &'static str) {
-    let mut node = Node::new(driver);
-    let (tree, layout) = (node.path("tree"), node.path("layout"));
-    directory(&tree);
-    packed(&tree, &layout);
+    let (mut node, tree, layout) = with_layout(driver);
     node.mount(&layout, &[]);
     let at = node.at();
     // Cold, from the pages, and from the chunk cache.

@@ -6,21 +6,26 @@ mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 use support::same::{Leave, differences};
-use support::trees::{directory, packed};
-use support::{Node, can_mount, done, drivers, nydusd};
+use support::trees::packed;
+use support::{Node, can_mount, done, drivers, nydusd, with_layout};
+
+/// The file of the cache's only blob.
+fn data_file(node: &Node) -> PathBuf {
+    let blobs = fs::read_dir(node.path("cache/blobs")).unwrap();
+    let mut blobs = blobs.map(|entry| entry.unwrap().path());
+    blobs.find(|path| path.extension().is_some_and(|end| end == "data")).unwrap()
+}
 
 #[test]
 fn a_whole_blob_is_read_without_us_and_never_punched() {
     if !can_mount() || !drivers().contains(&"erofs") {
         return;
     }
-    let mut node = Node::new("erofs");
-    let (tree, layout, again) = (node.path("tree"), node.path("layout"), node.path("again"));
-    directory(&tree);
-    packed(&tree, &layout);
-    fs::create_dir(&again).unwrap();
+    let (mut node, tree, layout) = with_layout("erofs");
+    let again = node.places(1).remove(0);
     node.mount(&layout, &[]);
     assert_eq!(fs::read_dir(node.path("cache/blobs")).unwrap().count(), 0, "nothing was read");
 
@@ -42,9 +47,7 @@ fn a_whole_blob_is_read_without_us_and_never_punched() {
     fs::write(small.join("file"), vec![1; 100_000]).unwrap();
     let other = node.path("other");
     packed(&small, &other);
-    let mut blobs =
-        fs::read_dir(node.path("cache/blobs")).unwrap().map(|entry| entry.unwrap().path());
-    let data = blobs.find(|path| path.extension().is_some_and(|end| end == "data")).unwrap();
+    let data = data_file(&node);
     node.mount(&other, &["--cache-size", "1MiB"]);
     assert_eq!(fs::read(node.at().join("file")).unwrap(), vec![1; 100_000]);
     support::wait(|| !data.exists(), "the file's end");
@@ -62,11 +65,8 @@ fn a_mount_goes_on_keeping_when_a_damaged_file_was_given_up() {
     if !can_mount() || !drivers().contains(&"erofs") {
         return;
     }
-    let mut node = Node::new("erofs");
-    let (tree, layout, again) = (node.path("tree"), node.path("layout"), node.path("again"));
-    directory(&tree);
-    packed(&tree, &layout);
-    fs::create_dir(&again).unwrap();
+    let (mut node, tree, layout) = with_layout("erofs");
+    let again = node.places(1).remove(0);
     let right = |node: &Node| {
         node.forget_pages();
         assert_eq!(differences(&tree, &node.at(), Leave::default()), Vec::<String>::new());
@@ -78,9 +78,7 @@ fn a_mount_goes_on_keeping_when_a_damaged_file_was_given_up() {
     node.mount_too(&layout, &again);
     done(nydusd(&["umount"]).arg(&again));
     node.umount();
-    let mut blobs =
-        fs::read_dir(node.path("cache/blobs")).unwrap().map(|entry| entry.unwrap().path());
-    let data = blobs.find(|path| path.extension().is_some_and(|end| end == "data")).unwrap();
+    let data = data_file(&node);
     assert!(data.with_extension("device").exists(), "it has served as a device");
     let file = File::options().write(true).open(&data).unwrap();
     let length = file.metadata().unwrap().len();

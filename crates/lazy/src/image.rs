@@ -15,15 +15,15 @@ use rafs::bootstrap::Inode;
 use rafs::{Blob, Bootstrap, ChunkInfo, RafsError, Stored, VerifiedChunk};
 
 use crate::blob::CachedBlob;
+use crate::budget::Budget;
 use crate::cache::{BlobKey, ChunkCache};
 use crate::counts::ChunkStats;
 use crate::error::ReadError;
 use crate::fetch;
 use crate::flight::Whose;
-use crate::parts::{Piece, parts, pieces};
+use crate::parts::{Part, Piece, parts, pieces};
 use crate::patience::{InVain, Pauses, is_outage, patiently};
 use crate::source::{Source, Want};
-use info::InfoRoom;
 pub(crate) use slot::Slot;
 
 /// Where the chunks of one of an image's blobs come from.
@@ -53,7 +53,8 @@ pub struct LazyImage<B> {
     slots: Vec<Slot>,
     cache: Arc<ChunkCache>,
     in_vain: InVain,
-    info_room: InfoRoom,
+    /// What its compression info may take in memory.
+    info_room: Budget,
 }
 
 impl<B: AsRef<[u8]>> LazyImage<B> {
@@ -68,7 +69,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         let slot = |(blob, keeps)| Slot::new(from(blob), keeps);
         let sizes = bootstrap.blobs().iter().map(|blob| blob.uncompressed_size);
         let slots = bootstrap.blobs().iter().zip(bound::shares(sizes)).map(slot).collect();
-        let (in_vain, info_room) = (InVain::default(), InfoRoom::new());
+        let (in_vain, info_room) = (InVain::default(), Budget::new(info::MOST));
         Self { bootstrap, slots, cache, in_vain, info_room }
     }
 
@@ -95,12 +96,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     /// # Errors
     /// If the metadata does not say what it is made of.
     pub fn read_here(&self, of: &Of, offset: u64, into: &mut [u8]) -> Result<bool, ReadError> {
-        self.each(of, offset, into.len(), |piece| {
-            let to = into.get_mut(piece.place().clone()).ok_or_else(odd)?;
-            let Piece::Part(part) = piece else {
-                to.fill(0);
-                return Ok(true);
-            };
+        self.fill(of, offset, into, |part, to| {
             let (slot, _) = self.slot(part.chunk.blob)?;
             let may = slot.right.is_proved();
             Ok(may && slot.used().is_some_and(|cache| cache.read(part, to)))
@@ -122,12 +118,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         let missing = self.missing(of, offset, into.len())?;
         let want = &self.in_vain.shorten(want, &missing);
         let together = self.neighbours(missing, want)?;
-        let done = self.each(of, offset, into.len(), |piece| {
-            let to = into.get_mut(piece.place().clone()).ok_or_else(odd)?;
-            let Piece::Part(part) = piece else {
-                to.fill(0);
-                return Ok(true);
-            };
+        let done = self.fill(of, offset, into, |part, to| {
             let (slot, blob) = self.slot(part.chunk.blob)?;
             let cache = self.cache_of(slot);
             let fetched = match together.get(&part.chunk) {
@@ -139,8 +130,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
                     fetched
                 }
             };
-            let bytes = fetched.bytes().get(part.within.clone());
-            to.copy_from_slice(bytes.filter(|b| b.len() == to.len()).ok_or_else(odd)?);
+            copy(&fetched, part, to)?;
             Ok(true)
         });
         done.map(|_| ())
@@ -162,6 +152,26 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
         used.filter_map(|slot| Some((slot.from.key, slot.used()?.stats()))).collect()
     }
 
+    /// Fills `into` with what `of` means from `offset` on: `read` puts the bytes of a part into its
+    /// place, and where there is none there are zeros. True if they made up all of it; `read` ends that
+    /// with false.
+    fn fill(
+        &self,
+        of: &Of,
+        offset: u64,
+        into: &mut [u8],
+        mut read: impl FnMut(&Part, &mut [u8]) -> Result<bool, ReadError>,
+    ) -> Result<bool, ReadError> {
+        self.each(of, offset, into.len(), |piece| {
+            let to = into.get_mut(piece.place().clone()).ok_or_else(odd)?;
+            let Piece::Part(part) = piece else {
+                to.fill(0);
+                return Ok(true);
+            };
+            read(part, to)
+        })
+    }
+
     /// Hands each piece of a range to `take`, until it says false. True if they made up all of it.
     pub(crate) fn each(
         &self,
@@ -174,9 +184,11 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
             Of::File(inode) => {
                 let chunks = self.bootstrap.chunks(inode)?;
                 let parts = parts(&chunks, offset, length);
-                fill(parts.map(|part| part.map(Piece::Part)), length, take)
+                take_all(parts.map(|part| part.map(Piece::Part)), length, take)
             }
-            Of::Blob(blob) => fill(pieces(&self.bootstrap, *blob, offset, length), length, take),
+            Of::Blob(blob) => {
+                take_all(pieces(&self.bootstrap, *blob, offset, length), length, take)
+            }
         }
     }
 
@@ -241,8 +253,15 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     }
 }
 
+/// Puts the bytes of a part into its place.
+fn copy(chunk: &VerifiedChunk, part: &Part, to: &mut [u8]) -> Result<(), RafsError> {
+    let bytes = chunk.bytes().get(part.within.clone());
+    to.copy_from_slice(bytes.filter(|bytes| bytes.len() == to.len()).ok_or_else(odd)?);
+    Ok(())
+}
+
 /// Hands pieces to `take`, until it says false. True if they made up all of `length` bytes.
-fn fill(
+fn take_all(
     pieces: impl Iterator<Item = Result<Piece, RafsError>>,
     length: usize,
     mut take: impl FnMut(&Piece) -> Result<bool, ReadError>,

@@ -33,6 +33,7 @@
 #![forbid(unsafe_code)]
 
 pub mod blob;
+mod budget;
 pub mod cache;
 pub mod counts;
 pub mod device;
@@ -54,6 +55,7 @@ pub mod run;
 pub mod source;
 
 pub use blob::CachedBlob;
+pub use budget::{Budget, Taken};
 pub use cache::{BlobKey, ChunkCache};
 pub use counts::ChunkStats;
 pub use device::Device;

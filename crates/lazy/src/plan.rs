@@ -2,9 +2,9 @@
 //! names, then all of its blobs.
 //!
 //! Nothing is fetched here, and nothing is remembered of the chunks: a plan walks the metadata as far
-//! as it is asked. What was verified it leaves out; what an earlier run has left is to be checked. Lists may say anything: each file and directory
-//! is walked once, whatever names it and however often, so that a plan takes no more steps than the
-//! metadata has names and chunks.
+//! as it is asked. What was verified it leaves out; what an earlier run has left is to be checked.
+//! Lists may say anything: each file and directory is walked once, whatever names it and however often,
+//! so that a plan takes no more steps than the metadata has names and chunks.
 
 use std::collections::HashSet;
 use std::vec;

@@ -145,15 +145,11 @@ impl Room {
 
     /// Has `evict` take the segments that were not used for longest, if there is too much. Who comes
     /// while another does it goes on.
-    pub fn make(&self, mut evict: impl FnMut(Segment)) {
+    pub fn make(&self, evict: impl FnMut(Segment)) {
         if self.quota.is_over()
             && let Ok(_making) = self.making.try_lock()
         {
-            // Seen anew each time: one may take others with it, or stay.
-            let oldest = self.quota.by_age().into_iter();
-            oldest
-                .take_while(|_| self.quota.total() > self.quota.low())
-                .for_each(|(segment, _)| evict(segment));
+            self.quota.make_room(evict);
         }
     }
 

@@ -144,24 +144,15 @@ impl<K: Clone + Eq + Hash + Debug> Quota<K> {
         accounts.total > accounts.high
     }
 
-    /// What to evict, oldest use first, to come from above the high watermark to the low one;
-    /// nothing while the high one is kept.
-    #[must_use]
-    pub fn victims(&self) -> Vec<K> {
+    /// Has `evict` take files, oldest use first, to come from above the high watermark to the low one;
+    /// none while the high one is kept. What is held is seen anew each time: one file may take others
+    /// with it, or stay.
+    pub fn make_room(&self, mut evict: impl FnMut(K)) {
         if !self.is_over() {
-            return Vec::new();
+            return;
         }
-        let low = self.low();
-        let mut total = self.total();
         let oldest = self.by_age().into_iter();
-        oldest
-            .take_while(|(_, bytes)| {
-                let needed = total > low;
-                total = total.saturating_sub(*bytes);
-                needed
-            })
-            .map(|(key, _)| key)
-            .collect()
+        oldest.take_while(|_| self.total() > self.low()).for_each(|(key, _)| evict(key));
     }
 
     /// Every file without a pin and its bytes, oldest use first.
@@ -222,20 +213,32 @@ mod tests {
         quota
     }
 
+    /// Those that would be evicted now; they are all there again afterwards.
+    fn victims(quota: &Quota<&'static str>) -> Vec<&'static str> {
+        let mut gone = Vec::new();
+        let held = quota.by_age();
+        quota.make_room(|key| {
+            quota.set_bytes(&key, 0);
+            gone.push(key);
+        });
+        held.iter().for_each(|(key, bytes)| quota.set_bytes(key, *bytes));
+        gone
+    }
+
     #[test]
     fn the_least_recently_used_go_first_and_no_more_than_needed() {
         let quota = quota(&[("new", 30, 9), ("old", 30, 1), ("mid", 50, 5)]);
         assert_eq!(quota.total(), 110);
-        assert_eq!(quota.victims(), ["old", "mid"]);
+        assert_eq!(victims(&quota), ["old", "mid"]);
         quota.touch(&"old", 10);
-        assert_eq!(quota.victims(), ["mid", "new"]);
+        assert_eq!(victims(&quota), ["mid", "new"]);
         quota.touch(&"old", 3);
         assert_eq!(quota.last_use(&"old"), Some(10));
     }
 
     #[test]
     fn at_the_high_watermark_nothing_goes() {
-        assert_eq!(quota(&[("a", 100, 1)]).victims(), [""; 0]);
+        assert_eq!(victims(&quota(&[("a", 100, 1)])), [""; 0]);
     }
 
     #[test]
@@ -243,11 +246,11 @@ mod tests {
         let quota = quota(&[("old", 60, 1), ("new", 60, 2)]);
         let first = quota.pin(&"old");
         let second = quota.pin(&"old");
-        assert_eq!((quota.victims(), quota.pinned()), (vec!["new"], 60));
+        assert_eq!((victims(&quota), quota.pinned()), (vec!["new"], 60));
         drop(first);
-        assert_eq!(quota.victims(), ["new"]);
+        assert_eq!(victims(&quota), ["new"]);
         drop(second);
-        assert_eq!((quota.victims(), quota.pinned()), (vec!["old", "new"], 0));
+        assert_eq!((victims(&quota), quota.pinned()), (vec!["old", "new"], 0));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use content::{Digest, PieceSet, Verifier};
 use tokio::task::JoinHandle;
 use transport::{Connection, Endpoint, Expect, Identity, Limits, SendHalf, Stream};
-use wire::control::{FromNode, FromSupernode, Has, Hello, Lease, NodeSays, SupernodeSays};
+use wire::control::{FromNode, FromSupernode, Has, Hello, Lease, NodeSays, SupernodeSays, Told};
 use wire::data::{Describe, Description, Fetch, PieceHeader, Verdict};
 use wire::request::{Asks, Control, Open, Opened, Place, Request};
 use wire::{SignedTicket, Statement};
@@ -153,6 +153,25 @@ impl Hostile {
             statements,
         }))
         .await
+    }
+
+    /// Has `supernode` lose its memory, and is the first to tell it anything: that it has all pieces of
+    /// its bytes, with what the supernode once signed of them. Others who had them must be gone.
+    ///
+    /// # Errors
+    /// If the supernode does not come back, or does not take it.
+    pub async fn alone_has(
+        &mut self,
+        supernode: &mut Supernode,
+        statements: Vec<Statement>,
+    ) -> anyhow::Result<()> {
+        supernode.kill()?;
+        supernode.forget()?;
+        supernode.start().await?;
+        self.rejoin(supernode).await?;
+        self.claim(statements).await?;
+        self.say(NodeSays::Told(Told {})).await?;
+        supernode.until_nodes(1).await
     }
 
     /// Says something on the control stream.

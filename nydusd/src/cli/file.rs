@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, Command};
 use toml::{Table, Value};
 
-use crate::config::Config;
+use crate::config::{Config, OPTIONS};
 
 /// Which file.
 #[derive(Debug, Clone, Args)]
@@ -14,24 +14,6 @@ pub(super) struct FileArgs {
     #[arg(long = "config", id = "file", value_name = "FILE", env = "MEGANEURA_CONFIG")]
     file: Option<PathBuf>,
 }
-
-/// The options that may stand in a file, by their ids, with their section and key there.
-const KEYS: [(&str, (&str, &str)); 14] = [
-    ("cache_dir", ("", "cache_dir")),
-    ("cache_size", ("", "cache_size")),
-    ("dfdaemon", ("", "dfdaemon_socket")),
-    ("read_limit", ("", "read_limit")),
-    ("metrics", ("", "metrics")),
-    ("driver", ("", "driver")),
-    ("prefetch", ("", "prefetch")),
-    ("prefetch_rate", ("", "prefetch_rate")),
-    ("prefetch_threads", ("", "prefetch_threads")),
-    ("plain_http", ("", "plain_http")),
-    ("ca", ("", "ca")),
-    ("docker_config", ("", "docker_config")),
-    ("log_level", ("log", "level")),
-    ("log_format", ("log", "format")),
-];
 
 /// What the file says, which `given` may name.
 pub(super) fn read(given: &ArgMatches) -> anyhow::Result<Config> {
@@ -47,7 +29,7 @@ pub(super) fn beneath(command: Command, config: &Config) -> anyhow::Result<Comma
     Ok(names.into_iter().fold(command, |command, name| {
         command.mut_subcommand(name, |command| {
             let has: Vec<_> = command.get_arguments().map(|a| a.get_id().to_string()).collect();
-            let here = options.iter().filter(|(id, _)| has.contains(id));
+            let here = options.iter().filter(|(id, _)| has.iter().any(|has| has == id));
             here.fold(command, |command, (id, words)| {
                 command.mut_arg(id, |argument| argument.default_values(words.clone()))
             })
@@ -70,18 +52,18 @@ pub(super) fn answer(given: &ArgMatches) -> anyhow::Result<Option<String>> {
 /// The options that may stand in a file, as they would there.
 fn understood(given: &ArgMatches) -> Table {
     let mut table = Table::new();
-    for (id, (section, key)) in KEYS {
+    for (id, (section, key)) in OPTIONS {
         let Ok(Some(words)) = given.try_get_raw(id) else { continue };
         let mut values = words.map(|word| value(&word.to_string_lossy()));
         let value = if id == "ca" { Some(Value::Array(values.collect())) } else { values.next() };
-        let Some(value) = value else { continue };
-        match section {
-            "" => table.insert(key.to_owned(), value),
-            section => {
-                let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-                section.as_table_mut().and_then(|section| section.insert(key.to_owned(), value))
+        let within = match section {
+            None => Some(&mut table),
+            Some(name) => {
+                let section = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
+                section.as_table_mut()
             }
         };
+        within.zip(value).map(|(within, value)| within.insert(key.to_owned(), value));
     }
     table
 }

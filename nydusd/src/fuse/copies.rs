@@ -11,11 +11,10 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fuser::{BackingId, FileHandle, FopenFlags, ReplyOpen};
-use lazy::{LazyImage, Of};
+use lazy::{Budget, LazyImage, Of, Taken};
 use rafs::bootstrap::{Inode, Nid};
 use rustix::fs::{FallocateFlags, IFlags, ioctl_getflags, ioctl_setflags};
 use sys::Mapping;
@@ -39,21 +38,19 @@ const SERVED: FileHandle = FileHandle(0);
 #[derive(Debug)]
 pub struct Space {
     folder: PathBuf,
-    left: AtomicU64,
+    left: Budget,
 }
 
 impl Space {
     /// Copies lie in `folder`, `bytes` of them at most.
     #[must_use]
-    pub const fn new(folder: PathBuf, bytes: u64) -> Self {
-        Self { folder, left: AtomicU64::new(bytes) }
+    pub fn new(folder: PathBuf, bytes: u64) -> Self {
+        Self { folder, left: Budget::new(bytes) }
     }
 
     /// An unnamed file of `size` bytes, if there is space.
-    fn make(self: &Arc<Self>, size: u64) -> Option<Copied> {
-        let less = |left: u64| left.checked_sub(size);
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
-        let taken = Taken { space: Arc::clone(self), size };
+    fn make(&self, size: u64) -> Option<Copied> {
+        let taken = self.left.take(size)?;
         let file = tempfile::tempfile_in(&self.folder).and_then(|file| {
             rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size)?;
             // Nobody asks when it was read last, and a small read is the cheaper for it. Some file
@@ -71,19 +68,6 @@ impl Space {
 struct Copied {
     file: File,
     _taken: Taken,
-}
-
-/// Bytes of the space, given back when this goes.
-#[derive(Debug)]
-struct Taken {
-    space: Arc<Space>,
-    size: u64,
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.space.left.fetch_add(self.size, Ordering::Relaxed);
-    }
 }
 
 /// The large files of one mount that were opened.

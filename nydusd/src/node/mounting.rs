@@ -126,9 +126,7 @@ impl Node {
     ) -> anyhow::Result<()> {
         let Asked { name, how: How { driver, prefetch, counting }, .. } = *asked;
         // Who was killed is followed at once: an empty folder is worse than an error.
-        if !self.serves(at) {
-            mounts::clear(at, &self.folder)?;
-        }
+        mounts::clear(at, &self.folder)?;
         self.is_free(at)?;
         let (lazy, kept) = (Arc::clone(&opened.image), Arc::clone(&opened.bootstrap));
         let readers = self.readers.for_a_mount(counting);
@@ -177,9 +175,7 @@ impl Node {
     /// What was mounted is served from now on, unless the process has begun to end meanwhile.
     fn enter_served(&self, at: &Path, new: Served) -> anyhow::Result<()> {
         let mut served = lock(&self.served);
-        if let Some(before) = served.insert(at.to_owned(), new) {
-            lock(&self.leaving).push(before);
-        }
+        served.insert(at.to_owned(), new);
         // Who takes all away has done so, or waits for the lock.
         if let (true, Some(new)) = (self.is_ending(), served.get(at)) {
             self.take_one_away(at, new);

@@ -37,13 +37,8 @@ impl Node {
             }
         };
         let mut all: Vec<Told> = lock(&self.served).iter().map(told).collect();
-        all.extend(self.pending.tell().into_iter().map(|(at, image, why)| Told {
-            at,
-            image,
-            fetched: 0,
-            held: 0,
-            failed: Some(why),
-        }));
+        let pending = self.pending.tell().into_iter();
+        all.extend(pending.map(|(at, image, why)| Told::failed(at, image, why)));
         all
     }
 

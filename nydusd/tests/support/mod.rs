@@ -229,12 +229,18 @@ impl Drop for Node {
     }
 }
 
-/// A node, the tree that it should show, the image's name, and the registry that has it.
-pub(crate) fn with_registry(driver: &'static str) -> (Node, PathBuf, String, Arc<Behaviour>) {
+/// A node, the tree that it should show, and the layout with it as an image.
+pub(crate) fn with_layout(driver: &'static str) -> (Node, PathBuf, PathBuf) {
     let node = Node::new(driver);
     let (tree, layout) = (node.path("tree"), node.path("layout"));
     directory(&tree);
     packed(&tree, &layout);
+    (node, tree, layout)
+}
+
+/// A node, the tree that it should show, the image's name, and the registry that has it.
+pub(crate) fn with_registry(driver: &'static str) -> (Node, PathBuf, String, Arc<Behaviour>) {
+    let (node, tree, layout) = with_layout(driver);
     let (address, behaviour) = registry(&layout);
     (node, tree, format!("{address}/team/demo:v1"), behaviour)
 }

@@ -37,13 +37,7 @@ async fn rig(manner: Manner) -> anyhow::Result<Rig> {
     let opened = liar.open(&registry.host(), "demo/app", image.layer(0)).await?;
 
     honest.kill()?;
-    supernode.kill()?;
-    supernode.forget()?;
-    supernode.start().await?;
-    liar.rejoin(&supernode).await?;
-    liar.claim(opened.statements).await?;
-    liar.say(NodeSays::Told(Told {})).await?;
-    supernode.until_nodes(1).await?;
+    liar.alone_has(&mut supernode, opened.statements).await?;
     let victim = bed.node("victim", &supernode).await?;
     supernode.until_nodes(2).await?;
     Ok(Rig { _bed: bed, registry, _supernode: supernode, liar, victim, image })

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use content::Digest;
 use testbed::{Hostile, Manner, Supernode};
-use wire::control::{NodeSays, Told};
 
 use super::*;
 
@@ -48,13 +47,7 @@ async fn rig(manner: Manner) -> anyhow::Result<Rig> {
     let opened = liar.open(&registry.host(), "team/app", Digest::of(&data)).await?;
 
     honest.kill()?;
-    supernode.kill()?;
-    supernode.forget()?;
-    supernode.start().await?;
-    liar.rejoin(&supernode).await?;
-    liar.claim(opened.statements).await?;
-    liar.say(NodeSays::Told(Told {})).await?;
-    supernode.until_nodes(1).await?;
+    liar.alone_has(&mut supernode, opened.statements).await?;
     let victim = bed.node("victim", &supernode).await?;
     supernode.until_nodes(2).await?;
     Ok(Rig { bed, registry, supernode, liar, victim, bytes, data })

@@ -3,7 +3,6 @@
 //! says how long it is.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rafs::ci::HEADER_SIZE;
 use rafs::{Blob, ChunkInfo, CompressionInfo, RafsError};
@@ -13,44 +12,7 @@ use crate::error::FetchError;
 use crate::fetch;
 
 /// So much of it one image may have in memory, in bytes: that of a million chunks.
-const MOST: u64 = 64 << 20;
-
-/// Room for compression info in memory.
-#[derive(Debug)]
-pub(crate) struct InfoRoom(AtomicU64);
-
-impl InfoRoom {
-    /// All of it is free.
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU64::new(MOST))
-    }
-
-    /// Room for so many bytes, if there is so much.
-    fn take(&self, bytes: u64) -> Option<Taken<'_>> {
-        let less = |left: u64| left.checked_sub(bytes);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
-        Some(Taken { room: self, bytes })
-    }
-}
-
-/// Room that was taken; it is given back when this goes.
-struct Taken<'a> {
-    room: &'a InfoRoom,
-    bytes: u64,
-}
-
-impl Taken<'_> {
-    /// It stays taken.
-    fn keep(mut self) {
-        self.bytes = 0;
-    }
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        self.room.0.fetch_add(self.bytes, Ordering::Relaxed);
-    }
-}
+pub(super) const MOST: u64 = 64 << 20;
 
 impl<B: AsRef<[u8]>> LazyImage<B> {
     /// The compression info of a blob: from beside the bootstrap, or from the blob.
@@ -103,21 +65,5 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
             taken.keep();
             info
         }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn room_is_given_back_unless_it_is_kept() {
-        let room = InfoRoom::new();
-        assert!(room.take(MOST + 1).is_none());
-        let one = room.take(MOST).unwrap();
-        assert!(room.take(1).is_none());
-        drop(one);
-        room.take(MOST - 1).unwrap().keep();
-        assert!(room.take(2).is_none() && room.take(1).is_some());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{LazyImage, Of, odd};
+use super::{LazyImage, Of, copy};
 use crate::blob::CachedBlob;
 use crate::error::ReadError;
 use crate::parts::Piece;
@@ -26,12 +26,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
     /// # Errors
     /// If the metadata does not say what it is made of.
     pub fn read_recorded(&self, of: &Of, offset: u64, into: &mut [u8]) -> Result<bool, ReadError> {
-        self.each(of, offset, into.len(), |piece| {
-            let to = into.get_mut(piece.place().clone()).ok_or_else(odd)?;
-            let Piece::Part(part) = piece else {
-                to.fill(0);
-                return Ok(true);
-            };
+        self.fill(of, offset, into, |part, to| {
             let (slot, _) = self.slot(part.chunk.blob)?;
             let Some(cache) = self.kept_of(slot).filter(|_| slot.right.is_proved()) else {
                 return Ok(false);
@@ -42,8 +37,7 @@ impl<B: AsRef<[u8]>> LazyImage<B> {
             let Some(chunk) = cache.recover(&part.chunk, self.bootstrap.digester()) else {
                 return Ok(false);
             };
-            let bytes = chunk.bytes().get(part.within.clone());
-            to.copy_from_slice(bytes.filter(|b| b.len() == to.len()).ok_or_else(odd)?);
+            copy(&chunk, part, to)?;
             Ok(true)
         })
     }
