@@ -22,7 +22,6 @@ use sys::Mapping;
 use crate::driver::PROVE;
 use crate::grants::Grants;
 use crate::metadata::documents::Remembered;
-use crate::metadata::held::held;
 use crate::metadata::{Fresh, Kept, Key, Metadata};
 use crate::origin::Origin;
 use crate::swarm::{Daemon, Swarm, WholeBlob};
@@ -139,7 +138,7 @@ fn find_stored(
     };
     let said = chunked::said(&document)?;
     let mut came = false;
-    let hold: chunked::Hold<'_> = &|data| held(data, metadata.folder());
+    let hold: chunked::Hold<'_> = &|data| metadata.hold(data);
     let kept = fetched(&said, metadata, || {
         came = true;
         let layer = said.bootstrap;

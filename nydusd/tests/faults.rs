@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
+use nydusd::metadata::Metadata;
 use rustix::io::Errno;
 use support::reads::same_or_error;
-use support::trees::{directory, hide_data, only_blob, packed};
-use support::{Node, can_mount, drivers, with_registry};
+use support::trees::{hide_data, only_blob, packed};
+use support::{Node, can_mount, drivers, with_layout, with_registry};
 use testbed::{samples, text};
 
 #[test]
@@ -56,10 +57,7 @@ fn what_the_disk_damaged_is_fetched_again() {
 }
 
 fn damaged(driver: &'static str) {
-    let mut node = Node::new(driver);
-    let (tree, layout) = (node.path("tree"), node.path("layout"));
-    directory(&tree);
-    packed(&tree, &layout);
+    let (mut node, tree, layout) = with_layout(driver);
     node.mount(&layout, &[]);
     assert_eq!(same_or_error(&tree, &node.at()), 0);
     node.umount();
@@ -92,10 +90,7 @@ fn after_kill_9_reads_fail_and_a_new_mount_has_what_was_kept() {
 }
 
 fn killed(driver: &'static str) {
-    let mut node = Node::new(driver);
-    let (tree, layout) = (node.path("tree"), node.path("layout"));
-    directory(&tree);
-    packed(&tree, &layout);
+    let (mut node, tree, layout) = with_layout(driver);
     node.mount(&layout, &[]);
     assert_eq!(same_or_error(&tree, &node.at()), 0);
     let open = File::open(node.at().join("a/big")).unwrap();
@@ -157,10 +152,7 @@ fn a_full_disk_ends_keeping_and_not_reading() {
 }
 
 fn full(driver: &'static str) {
-    let mut node = Node::new(driver);
-    let (tree, layout) = (node.path("tree"), node.path("layout"));
-    directory(&tree);
-    packed(&tree, &layout);
+    let (mut node, tree, layout) = with_layout(driver);
     let disk = Disk::new(&node.path("disk"), &node.path("cache"), 3);
     node.mount(&layout, &[]);
     for _ in 0..2 {
@@ -206,6 +198,27 @@ fn with_a_full_disk_and_no_registry_mounts_come_back_after_a_start_of_the_machin
         assert_eq!(fs::read_dir(node.path("cache/mounts")).unwrap().count(), 0, "{driver}");
         drop(disk);
     }
+}
+
+#[test]
+fn a_long_bootstrap_has_room_made_for_it_on_a_full_disk() {
+    if !can_mount() {
+        return;
+    }
+    let node = Node::new("fuse");
+    let folder = node.path("metadata");
+    let _disk = Disk::new(&node.path("disk"), &folder, 96);
+    let metadata = Metadata::open(&folder).unwrap();
+    let unused = ["nydusd-bootstrap", "json"].map(|end| folder.join("unused").with_extension(end));
+    unused.iter().for_each(|path| fs::write(path, vec![1; 20 << 20]).unwrap());
+    // Longer than what is held in memory, and than what is free.
+    let bytes: Vec<u8> = (0..=250).cycle().take(70 << 20).collect();
+    assert!(metadata.hold(&mut bytes.as_slice()).unwrap() == bytes);
+    assert!(unused.iter().all(|path| !path.exists()));
+    // And where nothing can go, it is said.
+    fs::write(folder.join("another's"), vec![1; 40 << 20]).unwrap();
+    let error = metadata.hold(&mut bytes.as_slice()).unwrap_err();
+    assert_eq!(Errno::from_io_error(&error), Some(Errno::NOSPC));
 }
 
 /// Changes what records say of the machine's run, byte by byte where they lie.

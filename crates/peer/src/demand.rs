@@ -25,11 +25,13 @@ pub struct Demand {
     readers: BTreeMap<u64, Want>,
     /// Those that wait for the piece that they are at.
     waiting: BTreeSet<u64>,
+    spent: bool,
 }
 
 impl Demand {
-    /// A new reader's number.
+    /// A new reader's number. With it nothing is spent.
     pub fn add(&mut self, want: Want) -> u64 {
+        self.spent = false;
         let number = self.next;
         self.next += 1;
         self.readers.insert(number, want);
@@ -48,6 +50,18 @@ impl Demand {
         self.readers.remove(&number);
         self.waiting.remove(&number);
         self.readers.is_empty()
+    }
+
+    /// Nobody begins to read it any more, unless somebody has come; says whether it is so.
+    pub fn spend(&mut self) -> bool {
+        self.spent = self.readers.is_empty();
+        self.spent
+    }
+
+    /// Whether nobody begins to read it any more.
+    #[must_use]
+    pub const fn is_spent(&self) -> bool {
+        self.spent
     }
 
     /// Whether a reader waits for the piece that it is at.

@@ -3,25 +3,23 @@
 //! Step 3 of the walk. A node and a supernode run the same engine; what differs is the
 //! [`Plan`] that gets missing pieces.
 
+mod reading;
+
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use content::{Digest, Layout, PieceBook, SignedStatement, Statement, TaskId, Verifier};
+use content::{Layout, PieceBook, SignedStatement, Statement, TaskId, Verifier};
 use store::{CreateError, Store};
-use wire::control::Priority;
 use wire::data::KnownPeer;
 use wire::request::Kind;
 
 use crate::failure::Failure;
-use crate::hashing;
 use crate::live::{self, Around, LiveTask, Sweep};
 use crate::lock::lock;
-use crate::metrics::{Metrics, Source};
+use crate::metrics::Metrics;
 use crate::passing::Budget;
 use crate::peers::Peers;
 use crate::plan::Plan;
-use crate::reader::{Eagerness, Reader};
 
 /// All tasks of this process. Clones share them.
 #[derive(Clone)]
@@ -173,40 +171,6 @@ impl Engine {
             former.stop.cancel(); // its SHA-256 pass, if it waits for more
         }
         task
-    }
-
-    /// Reads a range of a task as it arrives.
-    #[must_use]
-    pub fn read(
-        &self,
-        live: &Arc<LiveTask>,
-        range: Range<u64>,
-        priority: Priority,
-        eagerness: Eagerness,
-    ) -> Reader {
-        self.hash(live, None);
-        self.count_stored(live, &range);
-        Reader::new(Arc::clone(live), range, priority, eagerness)
-    }
-
-    /// Begins the one SHA-256 pass over the task, if it has not begun.
-    pub fn hash(&self, live: &Arc<LiveTask>, expected: Option<Digest>) {
-        if live.begin_hashing() {
-            tokio::spawn(hashing::follow(self.clone(), Arc::clone(live), expected));
-        }
-    }
-
-    /// Bytes that a reader finds here already come from the store.
-    fn count_stored(&self, live: &Arc<LiveTask>, range: &Range<u64>) {
-        let layout = live.layout();
-        let run = layout.covering(range.clone());
-        let stored: u64 = run
-            .iter()
-            .filter(|index| live.has_local(*index))
-            .filter_map(|index| layout.extent(index))
-            .map(|extent| extent.end.min(range.end) - extent.start.max(range.start))
-            .sum();
-        self.inner.metrics.received(Source::Store, stored);
     }
 
     /// Takes a task out of memory and, if its bytes are wrong, off the disk. Who waits for it learns

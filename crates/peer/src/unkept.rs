@@ -237,8 +237,7 @@ impl LiveTask {
 
     /// The last reader has gone: what was passed is forgotten, and whoever comes next begins anew.
     pub(crate) fn end_passing(&self) {
-        if self.is_unkept() && !self.serves {
-            self.spend();
+        if self.is_unkept() && !self.serves && self.spend() {
             lock(&self.passing).clear();
         }
     }

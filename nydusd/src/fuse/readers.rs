@@ -217,8 +217,12 @@ impl Drop for Leaving {
         state.threads = state.threads.saturating_sub(1);
         if let Some(lane) = self.lane {
             state.turns.done(lane);
-            Shared::begin(&self.shared, state);
         }
+        // What was left to this thread while it was about to go.
+        let left = if state.threads == 0 { state.handed.pop_front() } else { None };
+        state.threads = state.threads.saturating_add(usize::from(left.is_some()));
+        Shared::begin(&self.shared, state);
+        left.into_iter().for_each(|job| Shared::start(&self.shared, job));
     }
 }
 

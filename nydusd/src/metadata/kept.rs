@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -17,6 +17,7 @@ use sys::Mapping;
 
 use super::bound;
 use super::check::{check, check_root};
+use super::held::held;
 use super::key::Key;
 use super::record::{Record, Seen};
 use crate::lock::lock;
@@ -101,6 +102,14 @@ impl Metadata {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// All that `data` gives, while it is checked: in memory, or on this disk if it is long.
+    ///
+    /// # Errors
+    /// Those of `data` and of the disk.
+    pub fn hold(&self, data: &mut dyn Read) -> io::Result<Bytes> {
+        held(data, &self.folder, &|| self.make_room())
     }
 
     /// The bootstrap that `key` names: as it is kept, or as `fetch` gives it. Its tree has the merkle
@@ -195,7 +204,7 @@ impl Metadata {
         let context = "the bootstrap cannot be kept";
         let (file, mut record) = match self.put(name, fresh, bootstrap.blobs()) {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                bound::make_room(&self.folder, &self.names_used());
+                self.make_room();
                 self.put(name, fresh, bootstrap.blobs()).context(context)?
             }
             done => done.context(context)?,
@@ -272,6 +281,11 @@ impl Metadata {
     /// Removes what is too much.
     fn bound(&self) {
         bound::bound(&self.folder, &self.names_used());
+    }
+
+    /// Removes all that is not used: the disk is full.
+    fn make_room(&self) {
+        bound::make_room(&self.folder, &self.names_used());
     }
 
     fn names_used(&self) -> Vec<String> {

@@ -21,6 +21,7 @@ pub(crate) use self::book::book;
 pub use self::end::End;
 pub(crate) use self::readers::{DemandGuard, ahead};
 use crate::demand::Demand;
+use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::passing::{Budget, Passing, Share};
 use crate::plan::Plan;
@@ -53,7 +54,6 @@ pub struct LiveTask {
     pub(crate) budget: Arc<Budget>,
     /// Whether this process hands tasks on to others and reads none in order: a supernode.
     pub(crate) serves: bool,
-    spent: AtomicBool,
     placeless: bool,
     /// The engine, for making room.
     engine: Weak<dyn Sweep>,
@@ -98,7 +98,6 @@ impl LiveTask {
             passing: Mutex::default(),
             unkept: OnceLock::new(),
             budget: around.budget,
-            spent: AtomicBool::new(false),
             placeless: stored_nowhere,
             engine: around.engine,
         })
@@ -142,14 +141,15 @@ impl LiveTask {
         references <= 1 + usize::from(hashing)
     }
 
-    /// Nobody begins to read it any more: what it knows of bytes that have passed is about those.
-    pub(crate) fn spend(&self) {
-        self.spent.store(true, Ordering::Relaxed);
+    /// Nobody begins to read it any more, unless somebody has come meanwhile: what it knows of bytes
+    /// that have passed is about those. Says whether it is so.
+    pub(crate) fn spend(&self) -> bool {
+        lock(&self.demand).spend()
     }
 
     /// Whether somebody who comes now can have it.
     pub(crate) fn is_open_to_more(&self) -> bool {
-        !self.has_failed() && !self.spent.load(Ordering::Relaxed)
+        !self.has_failed() && !lock(&self.demand).is_spent()
     }
 
     /// Lets go of other tasks, so that the store may evict them.

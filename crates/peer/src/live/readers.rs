@@ -1,7 +1,6 @@
 //! The readers of a task: what each wants counts until it goes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use content::{PieceIndex, Run};
 
@@ -12,7 +11,6 @@ use crate::lock::lock;
 impl LiveTask {
     /// A reader begins: what it wants counts until the returned demand is dropped.
     pub(crate) fn demand(self: &Arc<Self>, want: Want) -> DemandGuard {
-        self.spent.store(false, Ordering::Relaxed);
         let number = lock(&self.demand).add(want);
         self.replan();
         DemandGuard { live: Arc::clone(self), number, told: want }
