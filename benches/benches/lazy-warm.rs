@@ -1,7 +1,10 @@
 //! Mounted images whose chunks are all on the node, by both ways into the kernel, beside ext4 with
 //! the same files on the same disk.
 //!
-//! - `page-warm`: the pages are in the kernel's cache; read by one reader, and small reads by four too;
+//! - `page-warm`: the pages are in the kernel's cache; read by one reader, and small reads by four too.
+//!   How fast that goes depends by a tenth on where in the machine's memory pages came to lie, so they
+//!   are read into it more often than the rest is measured, those of all sides at one time, and the
+//!   sides take turns of a second;
 //! - `page-cold`: the caches are dropped, ours, ext4's and all others;
 //! - `find`: every name with its attributes, after the kernel has forgotten its inodes.
 //!
@@ -24,15 +27,26 @@ use benches::trees::Packed;
 use testbed::Spot;
 
 const ROUNDS: usize = 5;
+/// So often the pages are read into the cache, in each round.
+const FILLED: usize = 3;
 const FILES: u32 = 100_000;
 /// Bytes of the large file.
 const LARGE: u64 = 1 << 30;
 const SIDES: [&str; 4] = ["ext4", "fuse", "erofs", "erofs, served"];
 
+/// How the pages in the cache are read: reads in order, small reads anywhere, and these by four.
+const WAYS: [(&str, &str, &str, &[&str]); 3] = [
+    ("sequential", "read", "1M", &[]),
+    ("random 4 KiB", "randread", "4k", &[]),
+    ("random 4 KiB by four", "randread", "4k", &["--numjobs=4", "--group_reporting"]),
+];
+
+/// MB/s of each side in each way, from pages that are in the cache.
+type Warm = [[f64; SIDES.len()]; WAYS.len()];
+
 /// MB/s, and seconds of `find`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Figures {
-    warm: [f64; 3],
     cold: [f64; 2],
     find: f64,
 }
@@ -56,9 +70,13 @@ fn main() -> anyhow::Result<()> {
     mounts.mount(&image, &at("erofs"), &["--driver", "erofs"])?;
 
     let places = SIDES.map(|side| if side == "ext4" { packed.tree() } else { at(side) });
-    let mut rounds: Vec<[Figures; 4]> = Vec::new();
+    let (mut warm, mut rounds): (Vec<Warm>, Vec<[Figures; 4]>) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         eprintln!("round {} of {ROUNDS}", round + 1);
+        for filled in 0..FILLED {
+            warm.push(measure_warm(&places, round + filled)?);
+            eprintln!("  page-warm: {:?}", warm.last());
+        }
         let mut figures = [Figures::default(); 4];
         for turn in 0..SIDES.len() {
             let side = (turn + round) % SIDES.len();
@@ -69,19 +87,19 @@ fn main() -> anyhow::Result<()> {
     }
     drop(mounts);
     remove("lazy-warm")?;
-    told(&rounds)
+    told(&warm, &rounds)
 }
 
-fn told(rounds: &[[Figures; 4]]) -> anyhow::Result<()> {
+fn told(warm: &[Warm], rounds: &[[Figures; 4]]) -> anyhow::Result<()> {
     let mut report = Report::new("lazy-warm", ROUNDS);
     let of = |case: &str, metric: &str, value: &dyn Fn(&[Figures; 4]) -> f64| {
         Row::of(case, metric, rounds.iter().map(value)).against("ext4")
     };
     for (side, limit) in [(1, true), (2, true), (3, false)] {
-        let ways = ["sequential", "random 4 KiB", "random 4 KiB by four"];
-        for (kind, way) in ways.into_iter().enumerate() {
+        for (kind, (way, ..)) in WAYS.iter().enumerate() {
             let case = format!("page-warm, {way}, {}", SIDES[side]);
-            let row = of(&case, "throughput_ratio", &|r| r[side].warm[kind] / r[0].warm[kind]);
+            let ratios = warm.iter().map(|filled| filled[kind][side] / filled[kind][0]);
+            let row = Row::of(&case, "throughput_ratio", ratios).against("ext4");
             report.add(if limit { row.at_least(0.95) } else { row });
         }
     }
@@ -103,20 +121,31 @@ fn told(rounds: &[[Figures; 4]]) -> anyhow::Result<()> {
     report.finish()
 }
 
+/// All pages are read into the cache; then the sides take turns, there and back.
+fn measure_warm(places: &[PathBuf; SIDES.len()], first: usize) -> anyhow::Result<Warm> {
+    forget(Forget::All)?;
+    // Twice: the kernel keeps what was used twice.
+    for place in places.iter().chain(places) {
+        std::io::copy(&mut fs::File::open(place.join("large"))?, &mut std::io::sink())?;
+    }
+    let there = (0..SIDES.len()).map(|turn| (turn + first) % SIDES.len());
+    let mut warm = Warm::default();
+    for (kind, (_, how, block, more)) in WAYS.into_iter().enumerate() {
+        let second = [&["--time_based", "--runtime=1"], more].concat();
+        for side in there.clone().chain(there.clone().rev()) {
+            warm[kind][side] += fio(&places[side].join("large"), how, block, &second)? / 2.0;
+        }
+    }
+    Ok(warm)
+}
+
 fn measure(at: &Path) -> anyhow::Result<Figures> {
     let large = at.join("large");
-    // Twice: the kernel keeps what was used twice.
-    let read = |_| std::io::copy(&mut fs::File::open(&large)?, &mut std::io::sink());
-    (0..2).map(read).collect::<Result<Vec<_>, _>>()?;
-    let timed = &["--time_based", "--runtime=2"];
-    let four = &["--time_based", "--runtime=2", "--numjobs=4", "--group_reporting"];
-    let random = |more: &[&str]| fio(&large, "randread", "4k", more);
-    let warm = [fio(&large, "read", "1M", timed)?, random(timed)?, random(four)?];
     forget(Forget::All)?;
     let sequential = fio(&large, "read", "1M", &[])?;
     forget(Forget::All)?;
-    let cold = [sequential, random(timed)?];
-    Ok(Figures { warm, cold, find: find(at)? })
+    let random = fio(&large, "randread", "4k", &["--time_based", "--runtime=2"])?;
+    Ok(Figures { cold: [sequential, random], find: find(at)? })
 }
 
 /// MB/s of reading the file by plain reads, one at a time for each reader.
