@@ -4,6 +4,9 @@
 //! real member of their cluster and not a broken program. [`Manner`] says how it lies when it is
 //! asked for pieces.
 
+mod asking;
+mod joining;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,14 +16,15 @@ use bytes::Bytes;
 use content::{Digest, PieceSet, Verifier};
 use tokio::task::JoinHandle;
 use transport::{Connection, Endpoint, Expect, Identity, Limits, SendHalf, Stream};
-use wire::control::{FromNode, FromSupernode, Has, Hello, Lease, NodeSays, SupernodeSays, Told};
-use wire::data::{Describe, Description, Fetch, PieceHeader, Verdict};
+use wire::control::{FromNode, FromSupernode, Has, Lease, NodeSays, SupernodeSays, Told};
+use wire::data::{Fetch, PieceHeader, Verdict};
 use wire::request::{Asks, Control, Open, Opened, Place, Request};
 use wire::{SignedTicket, Statement};
 
-use crate::cluster::{Node, Supernode};
+use crate::cluster::Supernode;
 use crate::liar::{self, Liar};
 
+pub use self::asking::Got;
 pub use crate::liar::Manner;
 
 /// How long an answer may take before it counts as none.
@@ -39,15 +43,6 @@ pub struct Hostile {
     liar: Liar,
 }
 
-/// What came of asking somebody for pieces.
-#[derive(Debug)]
-pub struct Got {
-    /// What the first header said.
-    pub verdict: Verdict,
-    /// How many bytes came after it.
-    pub payload: usize,
-}
-
 impl Hostile {
     /// Joins `supernode`'s cluster as the node `name`, and says hello. Who asks it for pieces of
     /// `bytes` is answered in this manner.
@@ -64,10 +59,10 @@ impl Hostile {
         let endpoint = bind(identity)?;
         let liar = Liar::new(manner, bytes);
         tokio::spawn(liar::serve(endpoint.clone(), liar.clone()));
-        let connection = reach(&endpoint, supernode).await?;
+        let connection = joining::reach(&endpoint, supernode).await?;
         let heard = Arc::default();
         let deaf = Arc::default();
-        let (control, hearing) = converse(&connection, &endpoint, &heard, &deaf).await?;
+        let (control, hearing) = joining::converse(&connection, &endpoint, &heard, &deaf).await?;
         Ok(Self { endpoint, supernode: connection, control, heard, hearing, deaf, liar })
     }
 
@@ -77,9 +72,9 @@ impl Hostile {
     /// If it does not answer.
     pub async fn rejoin(&mut self, supernode: &Supernode) -> anyhow::Result<()> {
         self.supernode.close("the supernode was started anew");
-        self.supernode = reach(&self.endpoint, supernode).await?;
+        self.supernode = joining::reach(&self.endpoint, supernode).await?;
         let conversation =
-            converse(&self.supernode, &self.endpoint, &self.heard, &self.deaf).await?;
+            joining::converse(&self.supernode, &self.endpoint, &self.heard, &self.deaf).await?;
         (self.control, self.hearing) = conversation;
         Ok(())
     }
@@ -256,134 +251,12 @@ impl Hostile {
         ensure!(!matches!(answer, Ok(Some(_))), "the supernode answered: {answer:?}");
         Ok(())
     }
-
-    /// Asks `node` for the first piece of a task.
-    ///
-    /// # Errors
-    /// If it does not answer.
-    pub async fn fetch(
-        &self,
-        node: &Node,
-        task: &str,
-        ticket: Option<SignedTicket>,
-    ) -> anyhow::Result<Got> {
-        let connection = self.connect(node).await?;
-        self.fetch_from(&connection, task, ticket).await
-    }
-
-    /// Asks the supernode's cache for the first piece of a task.
-    ///
-    /// # Errors
-    /// If it does not answer.
-    pub async fn fetch_cache(
-        &self,
-        task: &str,
-        ticket: Option<SignedTicket>,
-    ) -> anyhow::Result<Got> {
-        self.fetch_from(&self.supernode, task, ticket).await
-    }
-
-    async fn fetch_from(
-        &self,
-        connection: &Connection,
-        task: &str,
-        ticket: Option<SignedTicket>,
-    ) -> anyhow::Result<Got> {
-        let request = ask(Asks::Fetch(Fetch {
-            task: task.to_owned(),
-            first: 0,
-            end: 1,
-            ticket,
-            priority: 1,
-        }));
-        let mut stream = connection.open_bulk(&request).await?;
-        let header = tokio::time::timeout(PATIENCE, stream.recv::<PieceHeader>()).await??;
-        let header = header.context("no header")?;
-        let mut payload = 0;
-        // What comes beyond the header comes at once, or not at all.
-        let more = Duration::from_millis(300);
-        while let Ok(Ok(Some(bytes))) = tokio::time::timeout(more, stream.recv_bytes(1 << 20)).await
-        {
-            payload += bytes.len();
-        }
-        Ok(Got { verdict: header.verdict(), payload })
-    }
-
-    /// Asks `node` what it knows of a task.
-    ///
-    /// # Errors
-    /// If it does not answer.
-    pub async fn describe(
-        &self,
-        node: &Node,
-        task: &str,
-        ticket: Option<SignedTicket>,
-    ) -> anyhow::Result<Description> {
-        let request =
-            ask(Asks::Describe(Describe { task: task.to_owned(), ticket, ..Describe::default() }));
-        let mut stream = self.connect(node).await?.open(&request).await?;
-        stream.finish();
-        let answer = tokio::time::timeout(PATIENCE, stream.recv::<Description>()).await??;
-        answer.context("no description")
-    }
-
-    async fn connect(&self, node: &Node) -> anyhow::Result<Connection> {
-        let expect = Expect::Node(node.name().to_owned());
-        Ok(self.endpoint.connect(&node.peers().to_string(), expect).await?)
-    }
 }
 
 /// An endpoint with little room, so that what it does not read soon waits with the sender.
 fn bind(identity: Identity) -> anyhow::Result<Endpoint> {
     let limits = Limits { stream_window: 128 << 10, ..Limits::default() };
     Ok(Endpoint::bind("127.0.0.1:0".parse()?, identity, limits)?)
-}
-
-/// A connection to the supernode, which may just be getting ready.
-async fn reach(endpoint: &Endpoint, supernode: &Supernode) -> anyhow::Result<Connection> {
-    let join: transport::JoinString = supernode.join().parse()?;
-    let address = join.addresses().first().context("an address")?;
-    for _ in 0..100 {
-        if let Ok(connection) = endpoint.connect(address, Expect::Supernode).await
-            && !connection.is_closed()
-        {
-            return Ok(connection);
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    anyhow::bail!("the supernode is not reached at {address}")
-}
-
-/// Begins the conversation on a control stream; what the supernode says is kept in `heard`.
-async fn converse(
-    connection: &Connection,
-    endpoint: &Endpoint,
-    heard: &Arc<Mutex<Vec<SupernodeSays>>>,
-    deaf: &Arc<AtomicBool>,
-) -> anyhow::Result<(SendHalf, JoinHandle<()>)> {
-    let (mut control, mut answers) =
-        connection.open(&ask(Asks::Control(Control {}))).await?.split();
-    let hello = NodeSays::Hello(Hello {
-        address: endpoint.local_addr().to_string(),
-        // A tempting parent.
-        upload_slots: 256,
-        upload_rate: 10 << 30,
-        version: "hostile".into(),
-        ..Hello::default()
-    });
-    control.send(&FromNode { says: Some(hello) }).await?;
-    let welcome = tokio::time::timeout(PATIENCE, answers.recv::<FromSupernode>()).await??;
-    ensure!(welcome.is_some(), "no welcome");
-    let (heard, deaf) = (Arc::clone(heard), Arc::clone(deaf));
-    let hearing = tokio::spawn(async move {
-        while let Ok(Some(message)) = answers.recv::<FromSupernode>().await {
-            lock(&heard).extend(message.says);
-            if deaf.load(Ordering::Relaxed) {
-                return std::future::pending().await;
-            }
-        }
-    });
-    Ok((control, hearing))
 }
 
 fn ask(asks: Asks) -> Request {
