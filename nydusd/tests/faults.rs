@@ -10,8 +10,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
-use nydusd::metadata::Metadata;
+use nydusd::metadata::{Key, Metadata};
 use rustix::io::Errno;
 use support::reads::same_or_error;
 use support::trees::{hide_data, only_blob, packed};
@@ -209,12 +210,22 @@ fn a_long_bootstrap_has_room_made_for_it_on_a_full_disk() {
     let folder = node.path("metadata");
     let _disk = Disk::new(&node.path("disk"), &folder, 96);
     let metadata = Metadata::open(&folder).unwrap();
-    let unused = ["nydusd-bootstrap", "json"].map(|end| folder.join("unused").with_extension(end));
-    unused.iter().for_each(|path| fs::write(path, vec![1; 20 << 20]).unwrap());
+    let key = Key::of_file(&folder, &folder.metadata().unwrap(), SystemTime::now());
+    let files = |name: &str, mib: usize| {
+        let files = [".nydusd-bootstrap", ".json"].map(|end| folder.join(format!("{name}{end}")));
+        files.iter().for_each(|path| fs::write(path, vec![1; mib << 20]).unwrap());
+        files
+    };
+    let (unused, wanted) = (files("unused", 20), files(&key.to_string(), 1));
     // Longer than what is held in memory, and than what is free.
     let bytes: Vec<u8> = (0..=250).cycle().take(70 << 20).collect();
-    assert!(metadata.hold(&mut bytes.as_slice()).unwrap() == bytes);
-    assert!(unused.iter().all(|path| !path.exists()));
+    let got = metadata.get(&key, None, || {
+        assert!(metadata.hold(&mut bytes.as_slice()).unwrap() == bytes);
+        assert!(unused.iter().all(|path| !path.exists()));
+        assert!(wanted.iter().all(|path| path.exists()), "somebody is about to use it");
+        anyhow::bail!("enough")
+    });
+    assert_eq!(got.unwrap_err().to_string(), "enough");
     // And where nothing can go, it is said.
     fs::write(folder.join("another's"), vec![1; 40 << 20]).unwrap();
     let error = metadata.hold(&mut bytes.as_slice()).unwrap_err();

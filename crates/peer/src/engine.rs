@@ -169,6 +169,7 @@ impl Engine {
         let task = LiveTask::new(stored, around);
         if let Some(former) = live.insert(task.id(), Arc::clone(&task)) {
             former.stop.cancel(); // its SHA-256 pass, if it waits for more
+            task.expect(former.expected());
         }
         task
     }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use content::{BlobHasher, Digest, PieceIndex, Whole};
+use content::{BlobHasher, PieceIndex, Whole};
 use wire::request::Kind;
 
 use crate::blocking::blocking;
@@ -18,14 +18,14 @@ use crate::live::{End, LiveTask};
 const BATCH: u32 = 16;
 
 /// Follows the task to its end, or until it is stopped.
-pub(crate) async fn follow(engine: Engine, live: Arc<LiveTask>, expected: Option<Digest>) {
+pub(crate) async fn follow(engine: Engine, live: Arc<LiveTask>) {
     if !matches!(*live.end().borrow(), End::Open) {
         return;
     }
     let stop = live.stop.clone();
     tokio::select! {
         () = stop.cancelled() => {}
-        outcome = pass(&live, expected) => match outcome {
+        outcome = pass(&live) => match outcome {
             Ok(whole) => {
                 let live = Arc::clone(&live);
                 blocking(move || live.complete(&whole)).await;
@@ -39,7 +39,7 @@ pub(crate) async fn follow(engine: Engine, live: Arc<LiveTask>, expected: Option
     }
 }
 
-async fn pass(live: &Arc<LiveTask>, expected: Option<Digest>) -> Result<Whole, Failure> {
+async fn pass(live: &Arc<LiveTask>) -> Result<Whole, Failure> {
     let layout = live.layout();
     let mut state = (BlobHasher::new(), 0);
     while state.1 < layout.pieces() {
@@ -50,7 +50,7 @@ async fn pass(live: &Arc<LiveTask>, expected: Option<Digest>) -> Result<Whole, F
             .map_err(|error| Failure::new(Kind::Other, error.to_string()))?;
         live.hashed_up_to(state.1);
     }
-    Ok(Whole::prove(live.id(), expected, layout.length(), state.0)?)
+    Ok(Whole::prove(live.id(), live.expected(), layout.length(), state.0)?)
 }
 
 /// Hashes what is here after `next`, at most a batch.

@@ -239,6 +239,8 @@ impl LiveTask {
     pub(crate) fn end_passing(&self) {
         if self.is_unkept() && !self.serves && self.spend() {
             lock(&self.passing).clear();
+        } else {
+            self.release_passed();
         }
     }
 

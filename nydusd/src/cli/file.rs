@@ -63,7 +63,9 @@ fn understood(given: &ArgMatches) -> Table {
                 section.as_table_mut()
             }
         };
-        within.zip(value).map(|(within, value)| within.insert(key.to_owned(), value));
+        if let (Some(within), Some(value)) = (within, value) {
+            within.insert(key.to_owned(), value);
+        }
     }
     table
 }

@@ -16,7 +16,7 @@ const SHORT: u64 = 64 << 20;
 ///
 /// # Errors
 /// Those of `data` and of the disk.
-pub fn held(data: &mut dyn Read, folder: &Path, make_room: &dyn Fn()) -> io::Result<Bytes> {
+pub(super) fn held(data: &mut dyn Read, folder: &Path, make_room: &dyn Fn()) -> io::Result<Bytes> {
     held_so(data, folder, make_room, SHORT)
 }
 

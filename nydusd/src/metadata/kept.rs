@@ -17,6 +17,7 @@ use sys::Mapping;
 
 use super::bound;
 use super::check::{check, check_root};
+use super::coming::Coming;
 use super::held::held;
 use super::key::Key;
 use super::record::{Record, Seen};
@@ -81,6 +82,8 @@ pub struct Metadata {
     boot: String,
     /// What this process uses: it was hashed since the process came to it, and stays.
     used: Mutex<HashMap<String, Weak<Kept>>>,
+    /// What somebody is about to use.
+    coming: Coming,
 }
 
 impl Metadata {
@@ -95,7 +98,12 @@ impl Metadata {
         // Where it cannot be read, every start is as good as a new one.
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id");
         let boot = boot.unwrap_or_else(|_| format!("{:?}", SystemTime::now())).trim().to_owned();
-        Ok(Self { folder: folder.to_owned(), boot, used: Mutex::default() })
+        Ok(Self {
+            folder: folder.to_owned(),
+            boot,
+            used: Mutex::default(),
+            coming: Coming::default(),
+        })
     }
 
     /// Where it is.
@@ -104,7 +112,8 @@ impl Metadata {
         &self.folder
     }
 
-    /// All that `data` gives, while it is checked: in memory, or on this disk if it is long.
+    /// All that `data` gives, while it is checked: in memory, or on this disk if it is long. Where that
+    /// is full, what is kept and not used goes.
     ///
     /// # Errors
     /// Those of `data` and of the disk.
@@ -124,6 +133,7 @@ impl Metadata {
         fetch: impl FnOnce() -> anyhow::Result<Fresh>,
     ) -> anyhow::Result<Arc<Kept>> {
         let name = key.to_string();
+        let _coming = self.coming.enter(&name);
         let there = if key.is_settled() { self.find(&name) } else { None };
         let kept = match there {
             Some(kept) => self.with_root(&name, kept, root)?,
@@ -291,7 +301,7 @@ impl Metadata {
     fn names_used(&self) -> Vec<String> {
         let mut used = self.lock();
         used.retain(|_, kept| kept.strong_count() > 0);
-        used.keys().cloned().collect()
+        used.keys().cloned().chain(self.coming.names()).collect()
     }
 
     fn path(&self, name: &str, end: &str) -> PathBuf {

@@ -12,6 +12,7 @@
 //! - [`held`](mod@held): a bootstrap while it is checked;
 //! - [`kept`](mod@kept): the folder;
 //! - [`bound`]: how much stays in it;
+//! - [`coming`]: what must not go meanwhile;
 //! - [`documents`]: a registry whose manifests are remembered by their digests.
 //!
 //! **What is believed.** The folder is root's, and nobody writes to it but the one process that has
@@ -25,6 +26,7 @@
 
 pub mod bound;
 pub mod check;
+pub mod coming;
 pub mod documents;
 pub mod held;
 pub mod kept;

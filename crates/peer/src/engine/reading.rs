@@ -35,18 +35,20 @@ impl Engine {
         }
     }
 
-    /// A later attempt at the task that has taken this one's place.
+    /// A later attempt at the task, which has taken this one's place and its wants. Its own last
+    /// reader may have gone too: who comes now makes that undone.
     fn newer(&self, task: &LiveTask) -> Option<Arc<LiveTask>> {
         let live = lock(&self.inner.live);
         let present = live.get(&task.id()).filter(|present| present.attempt() > task.attempt())?;
-        let same = present.layout() == task.layout() && present.is_open_to_more();
-        same.then(|| Arc::clone(present))
+        (present.layout() == task.layout()).then(|| Arc::clone(present))
     }
 
-    /// Begins the one SHA-256 pass over the task, if it has not begun.
+    /// Begins the one SHA-256 pass over the task, if it has not begun; the whole must have the digest
+    /// `expected`, if that is said.
     pub fn hash(&self, live: &Arc<LiveTask>, expected: Option<Digest>) {
+        live.expect(expected);
         if live.begin_hashing() {
-            tokio::spawn(hashing::follow(self.clone(), Arc::clone(live), expected));
+            tokio::spawn(hashing::follow(self.clone(), Arc::clone(live)));
         }
     }
 
@@ -86,6 +88,8 @@ mod tests {
             |live: &Arc<LiveTask>| engine.read(live, 0..100 << 20, Priority::Pull, Eagerness::All);
 
         let asked = create();
+        let whole = Digest::of(b"a blob");
+        engine.hash(&asked, Some(whole));
         // As if the store had refused a piece of it.
         asked.unkept.get_or_init(|| asked.budget.share());
         let (first, second) = (read(&asked), read(&asked));
@@ -95,15 +99,17 @@ mod tests {
         assert!(!asked.is_open_to_more());
         let begun = create();
         assert!(begun.attempt() > asked.attempt());
+        assert_eq!(begun.expected(), Some(whole), "it must be what it had to be");
         let late = read(&asked);
         assert_eq!((asked.readers().len(), begun.readers().len()), (0, 1));
         drop(late);
 
-        // Where nobody has begun it anew, it goes on.
+        // Where nobody has begun it anew, it goes on, for who comes from before too.
         begun.unkept.get_or_init(|| begun.budget.share());
         drop(read(&begun));
         assert!(!begun.is_open_to_more());
-        let late = read(&begun);
+        let late = read(&asked);
+        assert_eq!((asked.readers().len(), begun.readers().len()), (0, 1));
         assert!(begun.is_open_to_more() && Arc::ptr_eq(&create(), &begun));
         drop(late);
     }

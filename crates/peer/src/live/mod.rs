@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use content::{Layout, PieceBook, PieceIndex, TaskId, Verifier};
+use content::{Digest, Layout, PieceBook, PieceIndex, TaskId, Verifier};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +43,8 @@ pub struct LiveTask {
     pub(crate) plan: Arc<dyn Plan>,
     pub(crate) metrics: Metrics,
     hashing: AtomicBool,
+    /// What the whole must be, if its name does not say so.
+    expected: OnceLock<Digest>,
     /// The piece that the SHA-256 pass comes to next.
     hashed: AtomicU32,
     watched: AtomicBool,
@@ -92,6 +94,7 @@ impl LiveTask {
             plan: around.plan,
             metrics: around.metrics,
             hashing: AtomicBool::new(false),
+            expected: OnceLock::new(),
             hashed: AtomicU32::new(0),
             watched: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -180,6 +183,18 @@ impl LiveTask {
     pub(crate) fn begin_hashing(&self) -> bool {
         let open = matches!(*self.end.borrow(), End::Open);
         open && !self.hashing.swap(true, Ordering::Relaxed)
+    }
+
+    /// The whole must have this digest, whatever its name says; the first one that is said counts.
+    pub(crate) fn expect(&self, digest: Option<Digest>) {
+        if let Some(digest) = digest {
+            let _ = self.expected.set(digest);
+        }
+    }
+
+    /// The digest that the whole must have, if that was said.
+    pub(crate) fn expected(&self) -> Option<Digest> {
+        self.expected.get().copied()
     }
 
     /// The piece that the SHA-256 pass comes to next.
