@@ -36,10 +36,11 @@ pub(crate) fn layer(
     spool: &SpoolFolder,
 ) -> Result<BootstrapLayer, ConvertError> {
     let hashes = crate::merkle_of(&image)?;
-    let beside = hashes.to_bytes(&image.tree);
+    // While the bootstrap is written, the most memory is in use: what has been made lies on the disk.
+    let mut beside = spool.file()?;
+    beside.append(&mut vec![hashes.to_bytes(&image.tree).into()])?;
     let root = hashes.root();
     drop::<Hashes>(hashes);
-    // While this is written, the most memory is in use.
     let bootstrap = image.write()?;
     // The tree takes more than all that was made of it.
     drop(image);
@@ -53,8 +54,9 @@ pub(crate) fn layer(
         let name = format!("image/{}.blob.meta", blob.digest.to_hex());
         put(&mut tar, name.as_bytes(), MemberKind::File, meta)?;
     }
-    put(&mut tar, b"image/image.merkle", MemberKind::File, &beside)?;
     let failed = |error| ConvertError::Tar(layer::WriteError::Io(error));
+    let beside = beside.into_bytes().map_err(failed)?;
+    put(&mut tar, b"image/image.merkle", MemberKind::File, &beside)?;
     let tar = tar.finish().map_err(failed)?;
     let diff_id = tar.hasher.finish();
     let packed = tar.inner.finish().map_err(failed)?;

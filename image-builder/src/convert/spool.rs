@@ -1,7 +1,7 @@
 //! Where a blob lies until it is in the target: a file without a name.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,6 +47,14 @@ impl Spool {
             })?;
         }
         Ok(())
+    }
+
+    /// What was written.
+    pub(crate) fn into_bytes(mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.file.rewind()?;
+        self.file.read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// The file, to be read.
